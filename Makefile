@@ -1,0 +1,55 @@
+# The one door to the project. A fresh clone needs Python 3.11 or newer and make, nothing else.
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test bench lock clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  demo, test and bench pass ARGS on: make test ARGS='tests/unit -x'"
+
+setup: .venv/ready  ## make .venv with everything that is needed (the others do this by themselves)
+
+# Everything but the project, exactly as locked. --clear: what the lock no longer names is gone.
+.venv/locked: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Spillgate needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	       "Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Setting up .venv (once, under a minute on a fast line) ..."
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP) install --require-hashes --requirement constraints.txt
+	@touch $@
+
+# pip check: a dependency added to pyproject.toml and not to the lock is told here.
+.venv/ready: .venv/locked pyproject.toml
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@$(PIP) check
+	@touch $@
+
+demo: .venv/ready  ## watch a 25 MB server survive a flood
+	@$(BIN)/spillgate demo $(ARGS)
+
+check: .venv/ready  ## lint, format, types, direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-logo
+
+test: .venv/ready  ## all tests, on real servers
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: .venv/ready  ## what Spillgate reaches beside the stock policies
+	$(BIN)/python -m bench $(ARGS)
+
+lock: .venv/ready  ## write constraints.txt anew from pyproject.toml, with the newest versions
+	@$(PIP) install uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-header \
+	  --all-extras --group dev --output-file constraints.txt pyproject.toml
+
+clean:  ## remove .venv and everything that was generated
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Memory by namespace: ``estimate`` turns samples into numbers with their intervals, ``collect`` takes the samples."""

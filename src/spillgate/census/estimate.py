@@ -1,0 +1,75 @@
+"""Samples into numbers with 95 % intervals.
+
+One sample call visits a run of hash buckets. A key's bucket does not depend on its namespace, so a run is a fair
+sample, but the keys of one run are not independent draws of equal number: so this is cluster sampling, and the variance
+is taken between calls (ratio estimator; Cochran, Sampling Techniques, 3rd edition, sections 2.11 and 9A.1).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from spillgate.model import Census, Estimate, KeySample, NamespaceUsage
+
+Run = Sequence[tuple[str | None, KeySample]]
+"""The keys of one call, each with the name of its namespace (None: it has none)."""
+
+# Two-sided 95 % points of Student's t for 1, 2, … degrees of freedom; beyond the table the normal one plus a little.
+_T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
+_T95_BEYOND = 2.04
+
+
+def estimate_census(
+    names: Iterable[str], runs: Sequence[Run], total_keys: int, at_s: float, *, exact: bool, sizes_known: bool
+) -> Census:
+    """The census that ``runs`` of a database of ``total_keys`` keys suggest; ``exact`` where they hold every key."""
+    total = sum(map(len, runs)) if exact else total_keys
+
+    def tell(weigh: Callable[[KeySample], int], name: str | None) -> Estimate:
+        return _scaled([(len(run), _weight(run, name, weigh)) for run in runs], total, exact=exact)
+
+    rows = tuple(
+        NamespaceUsage(
+            name,
+            keys=tell(_one, name),
+            bytes=tell(_size, name) if sizes_known else None,
+            no_ttl=tell(_without_ttl, name),
+            sample=tuple(key for run in runs for owner, key in run if owner == name),
+        )
+        for name in names
+    )
+    return Census(at_s, exact, sum(map(len, runs)), total, rows, unregistered_keys=tell(_one, None))
+
+
+def _one(_key: KeySample) -> int:
+    return 1
+
+
+def _size(key: KeySample) -> int:
+    return key.size_bytes or 0
+
+
+def _without_ttl(key: KeySample) -> int:
+    return int(key.ttl_ms is None)
+
+
+def _weight(run: Run, name: str | None, weigh: Callable[[KeySample], int]) -> int:
+    return sum(weigh(key) for owner, key in run if owner == name)
+
+
+def _scaled(runs: Sequence[tuple[int, int]], total: int, *, exact: bool) -> Estimate:
+    """``total`` times the ratio of the runs' weights to their keys. What was seen is a certain lower bound."""
+    seen = sum(weight for _, weight in runs)
+    visited = sum(keys for keys, _ in runs)
+    if exact:
+        return Estimate.exact(seen)
+    if visited == 0:
+        return Estimate(0, 0, math.inf if total else 0)
+    ratio = seen / visited
+    value = ratio * total
+    calls = len(runs)
+    if calls < 2:  # noqa: PLR2004 - one call tells nothing about the spread between calls
+        return Estimate(value, seen, math.inf)
+    spread = sum((weight - ratio * keys) ** 2 for keys, weight in runs) / (calls - 1)
+    error = total * math.sqrt(spread / calls) / (visited / calls)
+    half = (_T95[calls - 2] if calls - 2 < len(_T95) else _T95_BEYOND) * error
+    return Estimate(value, max(seen, value - half), value + half)

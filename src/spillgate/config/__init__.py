@@ -1,0 +1,32 @@
+"""The policy: what the policy file, the environment and the command line say, as frozen values."""
+
+from spillgate.config.presets import PRESETS
+from spillgate.config.reading import load_policy, parse_policy
+from spillgate.config.settings import (
+    SETTINGS,
+    Cleanup,
+    Codec,
+    LevelSettings,
+    MonitorSettings,
+    NamespacePolicy,
+    Policy,
+    ServerSettings,
+    Setting,
+    Verify,
+)
+
+__all__ = [
+    "PRESETS",
+    "SETTINGS",
+    "Cleanup",
+    "Codec",
+    "LevelSettings",
+    "MonitorSettings",
+    "NamespacePolicy",
+    "Policy",
+    "ServerSettings",
+    "Setting",
+    "Verify",
+    "load_policy",
+    "parse_policy",
+]

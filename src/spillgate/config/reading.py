@@ -1,0 +1,284 @@
+"""Reading a policy: from a file, the environment and flags into checked, frozen values.
+
+A setting of [server], [monitor] or [levels] comes from the first of::
+
+    a flag                     --limit 25MB
+    SPILLGATE_<TABLE>_<KEY>    SPILLGATE_SERVER_LIMIT=25MB
+    its short variables        SPILLGATE_LIMIT, SPILLGATE_URL, REDIS_URL
+    the policy file            [server] limit = "25MB"
+    its default
+
+A variable that is set but empty counts as not set.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise, product
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from spillgate.config.presets import PRESETS
+from spillgate.config.settings import (
+    SETTINGS,
+    LevelSettings,
+    MonitorSettings,
+    NamespacePolicy,
+    Policy,
+    ServerSettings,
+)
+from spillgate.errors import ConfigError, mask_url
+from spillgate.keyspace import Glob
+from spillgate.units import format_bytes, format_duration, format_share, unreadable
+
+_Values = TypeVar("_Values", ServerSettings, MonitorSettings, LevelSettings, NamespacePolicy)
+_TABLES = ("server", "monitor", "levels")
+_NEED_TTL = {"min_ttl", "max_ttl", "emergency_ttl", "critical_ttl", "enforce_ttl"}
+
+
+def load_policy(path: Path | None, *, env: Mapping[str, str], flags: Mapping[str, object]) -> Policy:
+    """Return the policy of the file at ``path``, else at ``SPILLGATE_CONFIG``, else of no file, with its overrides.
+
+    ``flags`` holds values of the command line by key ("url", "limit", ...), as text or as in the file; None is one not
+    given. Raises `ConfigError`, which names the file or variable, the key, the value and what was expected.
+    """
+    if path is None and env.get("SPILLGATE_CONFIG"):
+        path = Path(env["SPILLGATE_CONFIG"])
+    if path is None:
+        return parse_policy("", "no policy file", env=env, flags=flags)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", source=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"is not UTF-8 text: {error}", source=str(path)) from error
+    return parse_policy(text, str(path), env=env, flags=flags)
+
+
+def parse_policy(
+    text: str, source: str, *, env: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
+) -> Policy:
+    """Return the policy written in ``text``, as `load_policy` does; errors name ``source`` as its file."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = f"at end of document, line {text.count(chr(10)) + 1}"
+        message = str(error).replace("at end of document", place)
+        raise ConfigError(f"is not valid TOML: {message}", source=source) from error
+    _refuse_unknown(document, ("presets", "namespace", *_TABLES), source, "")
+    overrides = _overrides(env or {}, flags or {})
+    server, monitor, levels = (
+        _Table.of(document.get(name, {}), name, source, name, overrides[name]) for name in _TABLES
+    )
+    return Policy(
+        server=_read_server(server),
+        monitor=_read_monitor(monitor),
+        levels=_read_levels(levels),
+        namespaces=_read_namespaces(document, source),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value as it was written, and where."""
+
+    value: object
+    source: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What was given for one table, from wherever; ``path`` is how errors name it in ``source``."""
+
+    name: str
+    source: str
+    path: str
+    given: Mapping[str, _Given]
+
+    @classmethod
+    def of(
+        cls, raw: object, name: str, source: str, path: str, overrides: Mapping[str, _Given] | None = None
+    ) -> "_Table":
+        """Take the table ``raw`` of the file and what overrides it, refusing keys that do not exist."""
+        if not isinstance(raw, dict):
+            raise ConfigError(str(unreadable("a table", raw)), source=source, key=path)
+        values = cast("dict[str, object]", raw)
+        _refuse_unknown(values, [one.key for one in SETTINGS if one.table == name], source, path)
+        in_file = {key: _Given(value, source, _join(path, key)) for key, value in values.items()}
+        return cls(name, source, path, in_file | dict(overrides or {}))
+
+    def error(self, key: str, message: str) -> ConfigError:
+        """Return the error that names the place where ``key`` was given, or would be."""
+        place = self.given.get(key) or _Given(None, self.source, _join(self.path, key))
+        return ConfigError(message, source=place.source, key=place.key)
+
+    def disorder(self, lower: str, upper: str, relation: str, shown: Mapping[str, str]) -> ConfigError:
+        """Return the error of ``lower`` not standing ``relation`` to ``upper``; it names the one that was written."""
+        if lower in self.given:
+            return self.error(lower, f"must be {relation} {upper} ({shown[upper]}), is {shown[lower]}")
+        return self.error(upper, f"{lower} ({shown[lower]}) must be {relation} it, and it is {shown[upper]}")
+
+    def read(self, values: type[_Values]) -> _Values:
+        """Convert every value given, and leave the others at their defaults."""
+        read: dict[str, Any] = {}
+        for setting in (one for one in SETTINGS if one.table == self.name):
+            if (given := self.given.get(setting.key)) is not None:
+                try:
+                    read[setting.field] = setting.read(given.value)
+                except ConfigError as error:
+                    raise self.error(setting.key, str(error)) from error
+            elif setting.required:
+                raise self.error(setting.key, "is missing")
+        return values(**read)
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}: {key}" if '"' in path else f"{path}.{key}"
+
+
+def _refuse_unknown(given: Collection[str], known: Collection[str], source: str, path: str, kind: str = "key") -> None:
+    for key in given:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f'did you mean "{close[0]}"?' if close else f"known here: {', '.join(sorted(known))}"
+            raise ConfigError(f'unknown {kind} "{key}" ({hint})', source=source, key=path or None)
+
+
+def _overrides(env: Mapping[str, str], flags: Mapping[str, object]) -> dict[str, dict[str, _Given]]:
+    """Return, by table and key, what flags and the environment say."""
+    found: dict[str, dict[str, _Given]] = {name: {} for name in _TABLES}
+    settings = {one.key: one for one in SETTINGS if one.table in found}
+    for setting in settings.values():
+        variable = next((name for name in setting.env if env.get(name)), None)
+        if variable is not None:
+            found[setting.table][setting.key] = _Given(_number(env[variable]), "environment", variable)
+    for key, value in flags.items():
+        if value is not None:
+            flag = f"--{key.replace('_', '-')}"
+            found[settings[key].table][key] = _Given(_number(value), "command line", flag)
+    return found
+
+
+def _number(value: object) -> object:
+    """Turn text that is a whole number into one: outside a file there is no other way to write it."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+def _read_server(table: _Table) -> ServerSettings:
+    server = table.read(ServerSettings)
+    limit, reserve = server.limit_bytes, server.reserve_bytes
+    if limit == 0:
+        raise table.error("limit", "must be more than 0; leave it out to use the server's maxmemory")
+    if limit is not None and reserve is not None and reserve >= limit:
+        raise table.error(
+            "reserve", f"must be less than the limit of {format_bytes(limit)}, is {format_bytes(reserve)}"
+        )
+    for key, seconds in (("connect_timeout", server.connect_timeout_s), ("timeout", server.timeout_s)):
+        if not seconds:
+            raise table.error(key, "must be more than 0")
+    if (server.cert_file is None) != (server.key_file is None):
+        given, missing = ("cert_file", "key_file") if server.cert_file else ("key_file", "cert_file")
+        raise table.error(given, f"needs {missing} beside it")
+    if server.url.startswith(("redis://", "unix://")):
+        for key in ("ca_file", "cert_file", "verify"):
+            if key in table.given:
+                raise table.error(key, f"needs a TLS connection, a rediss:// URL; got {mask_url(server.url)}")
+    return server
+
+
+def _read_monitor(table: _Table) -> MonitorSettings:
+    monitor = table.read(MonitorSettings)
+    if not 0 < monitor.min_interval_s <= monitor.interval_s:
+        raise table.error(
+            "min_interval",
+            f"must be more than 0 and at most the interval of {format_duration(monitor.interval_s)}, "
+            f"is {format_duration(monitor.min_interval_s)}",
+        )
+    return monitor
+
+
+def _read_levels(table: _Table) -> LevelSettings:
+    levels = table.read(LevelSettings)
+    begins = {"normal": 0.0} | {
+        key: cast("float", getattr(levels, key)) for key in ("warning", "preventive", "emergency", "critical")
+    }
+    for (lower, low), (upper, high) in pairwise(begins.items()):
+        if low >= high:
+            raise table.disorder(lower, upper, "below", {key: format_share(share) for key, share in begins.items()})
+        if levels.release >= high - low:
+            raise table.error(
+                "release",
+                f"must be less than the {format_share(high - low)} between {lower} and {upper}, "
+                f"is {format_share(levels.release)}",
+            )
+    return levels
+
+
+def _read_namespaces(document: Mapping[str, object], source: str) -> tuple[NamespacePolicy, ...]:
+    raw = document.get("namespace", [])
+    if not isinstance(raw, list):
+        raise ConfigError("expected a list of tables, each begun with [[namespace]]", source=source, key="namespace")
+    namespaces: list[tuple[str, NamespacePolicy]] = []
+    for number, table in enumerate(cast("list[object]", raw), start=1):
+        name = cast("dict[str, object]", table).get("name") if isinstance(table, dict) else None
+        path = f"namespace[{number}]" + (f' "{name}"' if isinstance(name, str) else "")
+        namespaces.append((path, _read_namespace(_Table.of(cast("object", table), "namespace", source, path))))
+    namespaces += _read_presets(document.get("presets", []), source)
+    _refuse_overlaps(namespaces, source)
+    return tuple(namespace for _, namespace in namespaces)
+
+
+def _read_namespace(table: _Table) -> NamespacePolicy:
+    namespace = table.read(NamespacePolicy)
+    if not namespace.protected:
+        for key in ("ttl", "priority"):
+            if key not in table.given:
+                raise table.error(key, f'is required with cleanup = "{namespace.cleanup}"')
+    if namespace.ttl_s is None:
+        for key in sorted(_NEED_TTL & table.given.keys()):
+            raise table.error(key, "needs a ttl beside it")
+    elif not namespace.ttl_s:
+        raise table.error("ttl", "must be more than 0")
+    else:
+        _check_ttls(table, namespace)
+    return namespace
+
+
+def _check_ttls(table: _Table, namespace: NamespacePolicy) -> None:
+    keys = ("min_ttl", "ttl", "max_ttl", "emergency_ttl", "critical_ttl")
+    ttls = {key: cast("float", getattr(namespace, f"{key}_s")) for key in keys}
+    for lower, upper in (
+        ("min_ttl", "ttl"),
+        ("ttl", "max_ttl"),
+        ("emergency_ttl", "ttl"),
+        ("critical_ttl", "emergency_ttl"),
+    ):
+        if ttls[lower] > ttls[upper]:
+            shown = {key: format_duration(seconds) for key, seconds in ttls.items()}
+            raise table.disorder(lower, upper, "at most", shown)
+
+
+def _read_presets(raw: object, source: str) -> Iterator[tuple[str, NamespacePolicy]]:
+    if not isinstance(raw, list):
+        raise ConfigError(str(unreadable("a list of presets", raw)), source=source, key="presets")
+    names = cast("list[object]", raw)
+    _refuse_unknown([str(name) for name in names], PRESETS, source, "presets", "preset")
+    for name in dict.fromkeys(map(str, names)):
+        yield f'preset "{name}"', NamespacePolicy(name, PRESETS[name])
+
+
+def _refuse_overlaps(namespaces: Sequence[tuple[str, NamespacePolicy]], source: str) -> None:
+    """Refuse two namespaces of one name, and two that a key could match both, naming such a key."""
+    for (earlier, one), (later, other) in combinations(namespaces, 2):
+        if one.name == other.name:
+            raise ConfigError(f'the name "{other.name}" is already that of {earlier}', source=source, key=later)
+        for mine, theirs in product(map(Glob, one.keys), map(Glob, other.keys)):
+            if (key := mine.common_key(theirs)) is not None:
+                shown = key.decode(errors="backslashreplace")
+                raise ConfigError(
+                    f'"{theirs}" overlaps "{mine}" of {earlier}: the key "{shown}" would belong to both',
+                    source=source,
+                    key=_join(later, "keys"),
+                )

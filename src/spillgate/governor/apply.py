@@ -1,0 +1,187 @@
+"""Carrying out a plan: one bounded call after the other, the server's memory read off each reply."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from time import sleep
+
+from spillgate.errors import BudgetExhausted, ServerError
+from spillgate.governor.recent import Recent
+from spillgate.model import Action, ActionKind, Outcome, Plan, Reading, Stop
+from spillgate.policy.plan import LONGEST_CALL_US
+from spillgate.server.gateway import Gateway
+from spillgate.server.scanning import CallBounds, RuleCount, SweepReply, scan_position
+
+# More keys than any call can visit within its time: the time is the bound.
+_KEYS_A_CALL = 20_000
+_LAZYFREE_WAIT_S = 1.0
+_LAZYFREE_LOOK_S = 0.005
+# Steps that end with their pass, however little or much it freed.
+_WHOLE_PASS = {ActionKind.CAP, ActionKind.UPKEEP}
+
+
+@dataclass(slots=True)
+class Progress:
+    """What one step has done so far."""
+
+    start_cursor: int
+    cursor: int
+    visited: int = 0
+    expired: int = 0
+    freed_bytes: int = 0
+    calls: int = 0
+    wrapped: bool = False
+    counts: dict[str, RuleCount] = field(default_factory=dict[str, RuleCount])
+
+    def fold(self, reply: SweepReply) -> None:
+        """Add one call."""
+        self.calls += 1
+        self.visited += reply.visited
+        self.expired += reply.expired
+        self.freed_bytes += reply.freed_bytes
+        for name, count in reply.counts.items():
+            self.counts[name] = self.counts.get(name, RuleCount()) + count
+        self.cursor = reply.cursor
+        if reply.cursor == 0:
+            self.wrapped = True
+
+    @property
+    def complete(self) -> bool:
+        """Whether the pass is back where it started."""
+        return self.wrapped and scan_position(self.cursor) >= scan_position(self.start_cursor)
+
+
+class Cleaner:
+    """Carries out plans on one server. The cursor is kept between steps, so that each goes on where the last ended."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        recent: Recent,
+        *,
+        interrupt: Callable[[Plan, Reading], Stop | None],
+        wrote: Callable[[int, float], None],
+        dry_run: bool = False,
+    ) -> None:
+        """``interrupt`` is asked after each call whether to stop; ``wrote`` is told what others wrote between calls, as
+        bytes and seconds.
+        """
+        self._gateway = gateway
+        self._recent = recent
+        self._interrupt = interrupt
+        self._wrote = wrote
+        self._dry_run = dry_run
+        self._cursor: int | None = None
+        self._upkeep_cursor = 0
+        self._data_bytes = 0
+        self._spared_bytes = 0
+
+    def carry_out(self, plan: Plan) -> Iterator[Outcome]:
+        """The plan's steps in order, each outcome as it is known; ends with the first that ends the plan.
+
+        A server that fails ends the plan with an outcome that says so; nothing is raised for that.
+        """
+        self._data_bytes = plan.data_bytes
+        self._spared_bytes = 0
+        for action in plan.actions:
+            outcome = self._step(plan, action)
+            yield outcome
+            to_budget = action.kind is ActionKind.BUDGET and self._data_bytes > plan.target_bytes
+            if outcome.stop is not Stop.COMPLETE and not (to_budget and outcome.stop is Stop.TARGET):
+                return
+
+    def _step(self, plan: Plan, action: Action) -> Outcome:
+        started = self._gateway.now()
+        start = self._cursor if self._cursor is not None else self._gateway.random_cursor()
+        progress = Progress(start, start)
+        error: str | None = None
+        try:
+            stop = self._wait(plan) if action.kind is ActionKind.WAIT else self._sweep(plan, action, progress)
+        except BudgetExhausted as failure:
+            stop, error = Stop.BUDGET, str(failure)
+        except ServerError as failure:
+            stop, error = Stop.FAILED, str(failure)
+        self._cursor = progress.cursor
+        now = self._gateway.now()
+        outcome = Outcome(
+            action,
+            stop,
+            visited=progress.visited,
+            deleted=sum(count.deleted for count in progress.counts.values()),
+            expired=progress.expired,
+            retimed=sum(count.retimed for count in progress.counts.values()),
+            freed_bytes=progress.freed_bytes,
+            seconds=now - started,
+            calls=progress.calls,
+            dry_run=self._dry_run,
+            error=error,
+            deleted_by_namespace={name: count.deleted for name, count in progress.counts.items() if count.deleted},
+        )
+        self._recent.saw_pass(outcome, plan.level, progress.counts, now)
+        return outcome
+
+    def _wait(self, plan: Plan) -> Stop:
+        """Until nothing unlinked is still being freed, or long enough."""
+        deadline = self._gateway.now() + _LAZYFREE_WAIT_S
+        while self._gateway.now() < deadline:
+            reading = self._gateway.read_memory()
+            if reading.data_bytes <= plan.target_bytes:
+                return Stop.TARGET
+            if (stop := self._interrupt(plan, reading)) is not None:
+                return stop
+            if not reading.lazyfree_pending:
+                break
+            sleep(_LAZYFREE_LOOK_S)
+        return Stop.COMPLETE
+
+    def upkeep(self, action: Action, total_keys: int, call_us: int) -> SweepReply:
+        """One slice of a steady round through all keys: TTLs where they are missing, and the counts by namespace.
+
+        Raises:
+            ServerError: the server failed.
+        """
+        bounds = CallBounds(_KEYS_A_CALL, call_us)
+        reply = self._gateway.sweep(self._upkeep_cursor, action.rules, bounds, dry_run=self._dry_run)
+        self._upkeep_cursor = reply.cursor
+        self._recent.saw_round(reply, self._gateway.now(), total_keys)
+        return reply
+
+    def _sweep(self, plan: Plan, action: Action, progress: Progress) -> Stop:
+        """Call after call until the target, the end of the pass, or an interruption."""
+        budget_us = plan.call_budget_us
+        previous: Reading | None = None
+        while True:
+            bounds = CallBounds(_KEYS_A_CALL, budget_us, self._need(plan, action, progress))
+            asked_at_s = self._gateway.now()
+            reply = self._gateway.sweep(progress.cursor, action.rules, bounds, dry_run=self._dry_run)
+            progress.fold(reply)
+            self._recent.saw_call(reply, reply.reading.at_s - asked_at_s)
+            grown = 0 if previous is None else reply.used_before_bytes - previous.used_bytes
+            if previous is not None:
+                self._wrote(grown, reply.reading.at_s - previous.at_s)
+            previous = reply.reading
+            # A dry run frees nothing, so what it would have freed is taken off the reading.
+            self._spared_bytes += reply.freed_bytes if self._dry_run else 0
+            self._data_bytes = reply.reading.data_bytes - self._spared_bytes
+            stop = self._over(plan, action, progress) or self._interrupt(plan, reply.reading)
+            if stop is not None:
+                return stop
+            if progress.complete:
+                return Stop.COMPLETE
+            if grown > reply.freed_bytes:
+                budget_us = min(LONGEST_CALL_US, budget_us * 2)
+
+    def _over(self, plan: Plan, action: Action, progress: Progress) -> Stop | None:
+        """Whether the step has done enough."""
+        if action.kind in _WHOLE_PASS:
+            return None
+        enough = action.bytes_wanted is not None and progress.freed_bytes >= action.bytes_wanted
+        return Stop.TARGET if enough or self._data_bytes <= plan.target_bytes else None
+
+    def _need(self, plan: Plan, action: Action, progress: Progress) -> int:
+        """Bytes after which the next call may stop; 0 where only the pass ends it."""
+        if action.kind in _WHOLE_PASS:
+            return 0
+        to_target = max(1, self._data_bytes - plan.target_bytes)
+        if action.bytes_wanted is None:
+            return to_target
+        return max(1, min(to_target, action.bytes_wanted - progress.freed_bytes))

@@ -1,0 +1,100 @@
+"""Looking at the server: readings, fill rates, and the level they lead to."""
+
+from dataclasses import fields, replace
+
+from spillgate.config import Policy
+from spillgate.model import Level, Reading
+from spillgate.policy.pacing import DEFAULT_BYTES_PER_PUSHED
+from spillgate.policy.pressure import Assessment, FillRates, assess, find_limits
+from spillgate.server.gateway import Gateway
+
+# What others write between calls is gathered this long before it counts as a rate: shorter spans are mostly noise.
+_RATE_SPAN_S = 0.05
+# A full INFO at least this often, INFO memory in between.
+_FULL_READING_S = 5.0
+# Fewer pushed bytes than this say nothing about how much memory a write takes.
+_LEAST_PUSHED_BYTES = 2048
+_FORGET = 0.9
+
+
+class Watch:
+    """The latest reading and assessment of one server."""
+
+    def __init__(self, policy: Policy, gateway: Gateway) -> None:
+        """Start knowing nothing."""
+        self.policy = policy
+        self.reading: Reading | None = None
+        self.assessment: Assessment | None = None
+        self.readings = 0
+        self.bytes_per_pushed = DEFAULT_BYTES_PER_PUSHED
+        self._gateway = gateway
+        self._rates = FillRates()
+        self._grown_bytes = 0
+        self._grown_s = 0.0
+        self._full_at_s: float | None = None
+
+    def forget_server(self) -> None:
+        """Another server answers now: what is known of the old one's memory is void. The level stays."""
+        self.reading = self._full_at_s = None
+        self._rates = FillRates()
+        self._grown_bytes, self._grown_s = 0, 0.0
+
+    def look_closely(self) -> None:
+        """Take a full reading next time: something may have changed."""
+        self._full_at_s = None
+
+    def look(self) -> Reading:
+        """A new reading: a full one when the last is some seconds old, else memory alone with the rest carried over.
+
+        Raises:
+            ServerError: the server failed.
+        """
+        now = self._gateway.now()
+        full = self._full_at_s is None or not 0 <= now - self._full_at_s < _FULL_READING_S
+        if not full:
+            return self.carried(self._gateway.read_memory())
+        reading = self._gateway.read()
+        self._full_at_s = now
+        return reading
+
+    def carried(self, reading: Reading) -> Reading:
+        """A partial reading, completed by what the last one told."""
+        if self.reading is None:
+            return reading
+        missing = {
+            one.name: getattr(self.reading, one.name) for one in fields(reading) if getattr(reading, one.name) is None
+        }
+        return replace(reading, **missing)
+
+    def take(self, reading: Reading, pass_s: float) -> Assessment:
+        """Make ``reading`` the latest, and tell the level; ``pass_s`` is how long a pass over the keys takes.
+
+        Raises:
+            LimitUnknown: no limit is declared and the server has none.
+        """
+        limits = find_limits(self.policy.server, reading)
+        horizon = self.policy.monitor.min_interval_s + pass_s
+        assessment = assess(self.assessment, reading, self._rates, limits, self.policy.levels, horizon)
+        self.reading, self.assessment = reading, assessment
+        self.readings += 1
+        return assessment
+
+    def wrote(self, grown_bytes: int, seconds: float) -> None:
+        """Others wrote this much in this time."""
+        self._grown_bytes += grown_bytes
+        self._grown_s += max(0.0, seconds)
+        if self._grown_s >= _RATE_SPAN_S:
+            self._rates = self._rates.observe(self._grown_bytes, self._grown_s)
+            self._grown_bytes, self._grown_s = 0, 0.0
+
+    def pushed(self, pushed_bytes: int, grown_bytes: int) -> None:
+        """Learn how much memory a byte of invalidation messages stands for: the most seen lately."""
+        if pushed_bytes < _LEAST_PUSHED_BYTES:
+            return
+        seen = grown_bytes / pushed_bytes
+        self.bytes_per_pushed = max(DEFAULT_BYTES_PER_PUSHED, seen, self.bytes_per_pushed * _FORGET)
+
+    @property
+    def acting_level(self) -> Level:
+        """What the moment asks for, normal before the first reading."""
+        return self.assessment.raw_level if self.assessment else Level.NORMAL

@@ -1,0 +1,90 @@
+"""When to look again, within the command budget."""
+
+from dataclasses import dataclass
+
+from spillgate.config import LevelSettings, MonitorSettings
+from spillgate.model import Level
+from spillgate.policy.pressure import Assessment, threshold
+
+# Look twice before the next threshold can be reached at the present fill rate.
+_LOOKS_TO_THRESHOLD = 2.0
+# While alarmed never wait longer than this, however slowly memory fills.
+_ALARMED_INTERVAL_S = 1.0
+# Pauses longer than this are worth guarding by write tracking.
+_TRACKING_PAUSE_S = 0.25
+# A day's commands held back for cleanups; looks alone never spend them.
+_CLEANUP_SHARE = 0.25
+# Until measured otherwise, each byte of an invalidation message stands for this many bytes of memory
+# (a 600-byte value announced by a 60-byte message).
+DEFAULT_BYTES_PER_PUSHED = 12.0
+_LEAST_PUSHED_BYTES = 2048
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class CommandBudget:
+    """Commands allowed and used in the present UTC day; ``per_day`` 0 means no cap."""
+
+    per_day: int = 0
+    used: int = 0
+    left_s: float = DAY_S
+
+    @property
+    def remaining(self) -> int | None:
+        """What is left for today; None where there is no cap."""
+        return max(0, self.per_day - self.used) if self.per_day else None
+
+    @property
+    def spent(self) -> bool:
+        """Whether not one more command may be sent today."""
+        return self.remaining == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """How long to wait for the next look; a write tracker cuts it short after ``pushed_bytes`` of messages (None: it
+    is not needed).
+    """
+
+    seconds: float
+    pushed_bytes: int | None = None
+
+
+def next_pause(
+    assessment: Assessment,
+    monitor: MonitorSettings,
+    levels: LevelSettings,
+    budget: CommandBudget,
+    *,
+    commands_per_look: float = 2.0,
+    bytes_per_pushed: float = DEFAULT_BYTES_PER_PUSHED,
+) -> Pause:
+    """``clamp(min_interval, headroom / (k · fill rate), interval)``, short while alarmed, longer where the budget asks.
+
+    Headroom is the distance to the next threshold, or to the limit when there is none.
+    """
+    headroom = _headroom_bytes(assessment, levels)
+    alarmed = assessment.level >= Level.PREVENTIVE
+    longest = min(monitor.interval_s, _ALARMED_INTERVAL_S) if alarmed else monitor.interval_s
+    fill = assessment.fill_bytes_s
+    seconds = longest if fill <= 0 else min(longest, headroom / (_LOOKS_TO_THRESHOLD * fill))
+    seconds = max(monitor.min_interval_s, seconds, _least_affordable_s(budget, commands_per_look, alarmed=alarmed))
+    if seconds <= _TRACKING_PAUSE_S:
+        return Pause(seconds)
+    pushed = int(headroom / (_LOOKS_TO_THRESHOLD * max(1.0, bytes_per_pushed)))
+    return Pause(seconds, max(_LEAST_PUSHED_BYTES, pushed))
+
+
+def _headroom_bytes(assessment: Assessment, levels: LevelSettings) -> float:
+    above = [threshold(level, levels) for level in Level if threshold(level, levels) > assessment.pressure]
+    nearest = min(above, default=1.0)
+    return max(0.0, nearest - assessment.pressure) * assessment.limits.limit_bytes
+
+
+def _least_affordable_s(budget: CommandBudget, commands_per_look: float, *, alarmed: bool) -> float:
+    """The shortest pause that the day's remaining commands can keep up until the day ends."""
+    if not budget.per_day:
+        return 0.0
+    held_back = 0.0 if alarmed else _CLEANUP_SHARE * budget.per_day
+    looks = (budget.per_day - held_back - budget.used) / commands_per_look
+    return budget.left_s if looks < 1 else budget.left_s / looks

@@ -1,0 +1,271 @@
+"""What to delete, in which order, and when to stop: every rule about deleting is here.
+
+Goal: bring the memory that data explains down to a target, touching the least valuable keys first, and nothing else.
+
+Order inside every cleanup: expired keys, pending lazy frees, namespaces over their budget, then priority. A plan never
+names a protected namespace except to set TTLs where ``enforce_ttl`` asks for it. An empty namespace never ends a plan:
+its step is left out or finds nothing, and the next one follows.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from spillgate.config import Cleanup, NamespacePolicy, Policy
+from spillgate.model import Action, ActionKind, Census, KeySample, Level, NamespaceUsage, Plan, Reading, Rule, Unlink
+from spillgate.policy.pressure import Assessment
+from spillgate.units import format_bytes, format_duration
+
+# Cleaning never aims lower than this share of the limit: a cache that is emptied serves nobody.
+_DEEPEST_TARGET = 0.45
+# The depth covers what writers fill in this many reaction times.
+_DEPTH_HORIZONS = 2.0
+# Bounds for one call on the server: short enough to go unnoticed, long enough to win against full speed.
+SHORTEST_CALL_US = 300
+LONGEST_CALL_US = 4000
+# At this share of the limit a second the longest call is used.
+_FULL_CALL_FILL_SHARE = 1.5
+# With less time to the limit than this many passes over the keys there is none for looking first.
+_URGENT_PASSES = 4.0
+# Victims are picked among this multiple of what has to go, so that a sweep finds them in part of the keyspace.
+_VICTIM_SLACK = 2.0
+# Under volatile-ttl the server evicts the soonest to expire. Messages of 10 s left were always taken before
+# sessions of 60 s and more, at any write rate; 60 s were not enough.
+_STEER_MS = 10_000
+_LEAST_STEER_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What recent passes over the whole keyspace have shown, so that a plan need not look again.
+
+    ``empty`` names the namespaces in which a step would find nothing; ``purged`` and ``capped`` say that a full pass
+    has dropped what was expired, or has capped TTLs at this level, a moment ago. ``pass_s`` is how long one pass over
+    the keys takes.
+    """
+
+    empty: frozenset[str] = frozenset()
+    purged: bool = False
+    capped: bool = False
+    pass_s: float = 0.0
+
+
+def call_budget_us(fill_share_s: float) -> int:
+    """Microseconds that one call may take on the server: it follows the fill rate."""
+    wanted = LONGEST_CALL_US * fill_share_s / _FULL_CALL_FILL_SHARE
+    return round(min(LONGEST_CALL_US, max(SHORTEST_CALL_US, wanted)))
+
+
+def target_share(assessment: Assessment, policy: Policy, horizon_s: float) -> float:
+    """How far down to clean: the release point of preventive, and deeper the faster memory fills."""
+    release_point = policy.levels.preventive - policy.levels.release
+    depth = assessment.fill_share_s * horizon_s * _DEPTH_HORIZONS
+    return max(min(_DEEPEST_TARGET, release_point), release_point - depth)
+
+
+def decide(
+    assessment: Assessment,
+    reading: Reading,
+    census: Census | None,
+    policy: Policy,
+    known: Known,
+    *,
+    level: Level | None = None,
+    only: frozenset[str] = frozenset(),
+) -> Plan:
+    """The plan for one cycle.
+
+    The level that acts is what the moment asks for, not the one held. For a cleanup by hand ``level`` overrides it, and
+    ``only`` names the namespaces to clean whatever the pressure: those that may be cleared wholly, others as far as the
+    target asks.
+    """
+    acting = assessment.raw_level if level is None else level
+    limits = assessment.limits
+    horizon = policy.monitor.min_interval_s + known.pass_s
+    target = int(target_share(assessment, policy, horizon) * limits.limit_bytes)
+    steps = _Steps(acting, assessment, reading, census, policy, known, max(0, reading.data_bytes - target))
+    if only:
+        actions, reason, target = steps.named(only), f"asked for {', '.join(sorted(only))}", 0
+    else:
+        actions, reason = steps.choose()
+    return Plan(acting, reading.data_bytes, target, actions, reason, call_budget_us(assessment.fill_share_s))
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """The inputs of one decision, and the steps they lead to."""
+
+    level: Level
+    assessment: Assessment
+    reading: Reading
+    census: Census | None
+    policy: Policy
+    known: Known
+    wanted: int
+
+    def choose(self) -> tuple[tuple[Action, ...], str]:
+        if self.level < Level.PREVENTIVE:
+            return self._upkeep(), self.assessment.reason
+        if self.wanted == 0 and self.reading.held_bytes:
+            held = ", ".join(f"{cause} {format_bytes(size)}" for cause, size in self.reading.held_bytes.items())
+            return (), f"{self.assessment.reason}; data is not what fills it ({held}): deleting keys would not help"
+        if self.level < Level.EMERGENCY:
+            return (*self._loss_free(), *self._over_budget()), f"{self.assessment.reason}; loss-free cleanup"
+        steps = (*self._first(), *self._over_budget(), *self._by_priority())
+        target = format_bytes(self.reading.data_bytes - self.wanted)
+        return steps, f"{self.assessment.reason}; cleanup by priority down to {target} of data"
+
+    def named(self, only: frozenset[str]) -> tuple[Action, ...]:
+        """The steps of some namespaces. They run to their end, but a trim goes no further than the target asks."""
+        return tuple(
+            replace(action, bytes_wanted=self.wanted) if action.kind is ActionKind.TRIM else action
+            for action in self._by_priority()
+            if action.namespace in only and (action.kind is not ActionKind.TRIM or self.wanted > 0)
+        )
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a pass over all keys would take too long, measured by the time left."""
+        left = self.assessment.time_to_limit_s
+        return left is not None and left < _URGENT_PASSES * self.known.pass_s
+
+    @property
+    def expendable(self) -> tuple[NamespacePolicy, ...]:
+        """The namespaces that may be cleaned, least valuable first; ties keep the order of the file."""
+        return tuple(sorted((ns for ns in self.policy.namespaces if not ns.protected), key=_priority))
+
+    def _upkeep(self) -> tuple[Action, ...]:
+        rules = tuple(
+            Rule(ns.name, give_ms=_ms(ns.ttl_s)) for ns in self.policy.namespaces if ns.enforce_ttl and ns.ttl_s
+        )
+        return (Action(ActionKind.UPKEEP, None, rules, "keys without a TTL get their namespace's"),) if rules else ()
+
+    def _loss_free(self) -> tuple[Action, ...]:
+        if self.known.capped:
+            return ()
+        rules = tuple(
+            Rule(ns.name, cap_ms=_ms(ns.ttl_s)) for ns in self.policy.namespaces if _may_cap(ns) and ns.ttl_s
+        )
+        return (Action(ActionKind.CAP, None, rules, "drops what has expired, caps TTLs at the policy's"),)
+
+    def _first(self) -> tuple[Action, ...]:
+        purge = Action(ActionKind.PURGE, None, (), "what has expired goes first: nobody misses it")
+        wait = Action(ActionKind.WAIT, None, (), "memory already unlinked is still being freed")
+        steps = () if self.known.purged or self.urgent else (purge,)
+        return (*steps, wait) if self.reading.lazyfree_pending else steps
+
+    def _over_budget(self) -> tuple[Action, ...]:
+        return tuple(action for ns in self.expendable if (action := self._to_budget(ns)) is not None)
+
+    def _to_budget(self, ns: NamespacePolicy) -> Action | None:
+        usage = self._usage(ns)
+        if ns.budget_bytes is None or usage is None or usage.bytes is None or ns.cleanup is Cleanup.EXPIRED:
+            return None
+        # An estimate must not delete what may well be within the budget: the low end of its interval decides.
+        over = int(usage.bytes.low) - ns.budget_bytes
+        if over <= 0:
+            return None
+        reason = f"{ns.name} holds {format_bytes(int(usage.bytes.value))}, over its {format_bytes(ns.budget_bytes)}"
+        return Action(ActionKind.BUDGET, ns.name, (self._cut(ns, over, 0),), reason, over)
+
+    def _by_priority(self) -> tuple[Action, ...]:
+        actions: list[Action] = []
+        cleared: tuple[Rule, ...] = ()
+        for ns in self.expendable:
+            if ns.name in self.known.empty or (self.urgent and self._unseen(ns)):
+                cleared = (*cleared, *_sweeping_up(ns))
+                continue
+            for kind, rule, reason in self._cleanup_of(ns):
+                actions.append(Action(kind, ns.name, (*cleared, rule), reason))
+            cleared = (*cleared, *_sweeping_up(ns))
+        return tuple(actions)
+
+    def _cleanup_of(self, ns: NamespacePolicy) -> list[tuple[ActionKind, Rule, str]]:
+        place = f"priority {ns.priority}"
+        match ns.cleanup:
+            case Cleanup.CLEAR:
+                steer = f"{place}: cleared until the target is reached"
+                return [(ActionKind.CLEAR, Rule(ns.name, Unlink.ALL), steer)]
+            case Cleanup.TRIM:
+                return [(ActionKind.TRIM, self._cut(ns, self.wanted, self._steer_ms()), f"{place}: longest idle first")]
+            case Cleanup.EXPIRED:
+                rule = Rule(ns.name, Unlink.ORPHAN, idle_s=math.ceil(ns.ttl_s or 0))
+                return [(ActionKind.EXPIRED, rule, f"{place}: only what is past its TTL; live keys stay")]
+            case Cleanup.SHORTEN:
+                return self._shorten(ns, place)
+            case Cleanup.NEVER:
+                return []
+
+    def _shorten(self, ns: NamespacePolicy, place: str) -> list[tuple[ActionKind, Rule, str]]:
+        ttl_s = ns.critical_ttl_s if self.level is Level.CRITICAL else ns.emergency_ttl_s
+        cap = min(_ms(ttl_s), self._steer_ms() or _ms(ttl_s))
+        shorten = f"{place}: TTLs down to {format_duration(cap / 1000)}"
+        trim = f"{place}: pressure stays, so those nearest their end go first"
+        steps = [(ActionKind.TRIM, self._cut(ns, self.wanted, cap), trim)]
+        if self.known.capped or self.urgent:
+            return steps
+        return [(ActionKind.SHORTEN, Rule(ns.name, cap_ms=cap), shorten), *steps]
+
+    def _steer_ms(self) -> int:
+        """The TTL that makes the server's own evictor take expendable keys first; 0 where that is not asked for."""
+        if self.reading.eviction_policy != "volatile-ttl" or self.level < Level.CRITICAL:
+            return 0
+        names = {ns.name for ns in self.policy.namespaces if ns.protected or ns.cleanup is Cleanup.EXPIRED}
+        rows = self.census.namespaces if self.census else ()
+        soonest = [key.ttl_ms for row in rows if row.name in names for key in row.sample if key.ttl_ms is not None]
+        return max(_LEAST_STEER_MS, min(_STEER_MS, *(ttl // 4 for ttl in soonest))) if soonest else _STEER_MS
+
+    def _cut(self, ns: NamespacePolicy, wanted: int, cap_ms: int) -> Rule:
+        """The rule that trims: everything under pressing need, else the keys past cut-offs drawn from the sample."""
+        usage = self._usage(ns)
+        if self.urgent or usage is None or usage.bytes is None or not usage.sample:
+            return Rule(ns.name, Unlink.ALL, cap_ms=cap_ms)
+        share = _VICTIM_SLACK * wanted / max(1.0, usage.bytes.value)
+        return cut_off(ns.name, usage.sample, share, cap_ms)
+
+    def _usage(self, ns: NamespacePolicy) -> NamespaceUsage | None:
+        return self.census.usage(ns.name) if self.census else None
+
+    def _unseen(self, ns: NamespacePolicy) -> bool:
+        usage = self._usage(ns)
+        return usage is not None and usage.keys.value == 0
+
+
+def cut_off(namespace: str, sample: tuple[KeySample, ...], share: float, cap_ms: int = 0) -> Rule:
+    """The trim rule under which ``share`` of the sampled bytes goes: the longest idle, among equals the soonest to expire.
+
+    Where idle times are unknown, or tell too little apart, the TTL decides alone.
+    """
+    if share >= 1 or not sample:
+        return Rule(namespace, Unlink.ALL, cap_ms=cap_ms)
+    by_idle = all(key.idle_s is not None for key in sample) and len({key.idle_s for key in sample}) > 1
+    ordered = sorted(sample, key=lambda key: (-(key.idle_s or 0) if by_idle else 0, _ttl_order(key)))
+    goal = share * sum(key.size_bytes or 1 for key in sample)
+    gone = 0
+    for key in ordered:
+        gone += key.size_bytes or 1
+        if gone >= goal:
+            idle_s = key.idle_s if by_idle else None
+            return Rule(namespace, Unlink.CUT, idle_s=idle_s, ttl_ms=key.ttl_ms, cap_ms=cap_ms)
+    return Rule(namespace, Unlink.ALL, cap_ms=cap_ms)
+
+
+def _ttl_order(key: KeySample) -> float:
+    return math.inf if key.ttl_ms is None else key.ttl_ms
+
+
+def _priority(ns: NamespacePolicy) -> int:
+    return ns.priority if ns.priority is not None else 0
+
+
+def _sweeping_up(ns: NamespacePolicy) -> tuple[Rule, ...]:
+    """A namespace that was cleared before stays cleared: what a later step meets of it goes too."""
+    return (Rule(ns.name, Unlink.ALL),) if ns.cleanup is Cleanup.CLEAR else ()
+
+
+def _may_cap(ns: NamespacePolicy) -> bool:
+    """Live keys of an ``expired`` namespace are never touched; it only gets TTLs where they are missing."""
+    return ns.enforce_ttl and ns.cleanup is not Cleanup.EXPIRED
+
+
+def _ms(seconds: float | None) -> int:
+    return round((seconds or 0) * 1000)

@@ -1,0 +1,108 @@
+"""Sweep and sample where scripts are forbidden: the same job by SCAN and pipelines, slower.
+
+Between the look at a key and its UNLINK somebody may write it again. That can only cost a fresh value of a namespace
+whose values may be deleted anyway; keys of other namespaces are never named.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from spillgate.model import KeySample, Rule, Unlink
+from spillgate.server.scanning import CallBounds, RuleCount, SampleReply, SweepReply
+
+if TYPE_CHECKING:
+    from spillgate.server.gateway import Gateway
+
+_PAGE = 200
+
+
+def sweep(
+    gateway: "Gateway", cursor: int, rules: Mapping[str, Rule], bounds: CallBounds, *, dry_run: bool
+) -> SweepReply:
+    """One page of SCAN, looked at and acted upon."""
+    before = gateway.read()
+    next_cursor, keys = _page(gateway, cursor, bounds)
+    named = [(key, rules[name]) for key in keys if (name := gateway.table.namespace_of(key)) is not None]
+    counts, victims, times = _decide(gateway, named)
+    estimated = 0
+    if dry_run:
+        estimated = sum(key.size_bytes or 0 for key in _look(gateway, victims)) if victims else 0
+    else:
+        commands = [("PEXPIRE", key, ttl_ms) for key, ttl_ms in times]
+        gateway.pipeline([*(("UNLINK", key) for key in victims), *commands]) if victims or times else None
+    after = gateway.read()
+    freed = estimated if dry_run else max(0, before.used_bytes - after.used_bytes)
+    expired = max(0, (after.expired_keys or 0) - (before.expired_keys or 0))
+    return SweepReply(next_cursor, len(keys), expired, freed, before.used_bytes, after, counts)
+
+
+def sample(gateway: "Gateway", cursor: int, bounds: CallBounds) -> SampleReply:
+    """One page of SCAN, looked at."""
+    next_cursor, keys = _page(gateway, cursor, bounds)
+    seen = tuple(zip((gateway.table.namespace_of(key) for key in keys), _look(gateway, keys), strict=True))
+    total = gateway.call("DBSIZE")
+    return SampleReply(next_cursor, len(keys), total, seen)
+
+
+def _page(gateway: "Gateway", cursor: int, bounds: CallBounds) -> tuple[int, list[bytes]]:
+    reply = gateway.call("SCAN", cursor, "COUNT", min(_PAGE, bounds.keys))
+    return int(reply[0]), list(reply[1])
+
+
+def _decide(
+    gateway: "Gateway", named: Sequence[tuple[bytes, Rule]]
+) -> tuple[dict[str, RuleCount], list[bytes], list[tuple[bytes, int]]]:
+    """What each key's rule asks for: counts by namespace, keys to delete, keys to re-time."""
+    counts: dict[str, RuleCount] = {name: RuleCount() for name in gateway.table.names}
+    victims: list[bytes] = []
+    times: list[tuple[bytes, int]] = []
+    looks = iter(_look(gateway, [key for key, rule in named if rule.acts and rule.unlink is not Unlink.ALL]))
+    for key, rule in named:
+        seen = next(looks) if rule.acts and rule.unlink is not Unlink.ALL else None
+        goes = rule.unlink is Unlink.ALL or (seen is not None and _must_go(rule, seen))
+        ttl_ms = 0 if goes or seen is None else _new_ttl_ms(rule, seen)
+        if goes:
+            victims.append(key)
+        elif ttl_ms:
+            times.append((key, ttl_ms))
+        no_ttl = seen is not None and seen.ttl_ms is None
+        counts[rule.namespace] += RuleCount(1, int(no_ttl), int(goes), int(ttl_ms > 0))
+    return counts, victims, times
+
+
+def _must_go(rule: Rule, key: KeySample) -> bool:
+    if rule.unlink is Unlink.ORPHAN:
+        return key.ttl_ms is None and key.idle_s is not None and key.idle_s > (rule.idle_s or 0)
+    if rule.unlink is not Unlink.CUT:
+        return False
+    if rule.idle_s is not None and key.idle_s is not None and key.idle_s != rule.idle_s:
+        return key.idle_s > rule.idle_s
+    return rule.ttl_ms is None or (key.ttl_ms is not None and key.ttl_ms <= rule.ttl_ms)
+
+
+def _new_ttl_ms(rule: Rule, key: KeySample) -> int:
+    if rule.cap_ms and (key.ttl_ms is None or key.ttl_ms > rule.cap_ms):
+        return rule.cap_ms
+    return rule.give_ms if key.ttl_ms is None else 0
+
+
+def _look(gateway: "Gateway", keys: Sequence[bytes]) -> Iterator[KeySample]:
+    """Idle time, TTL and size of each key, in one round trip. Three replies a key, an error where one is forbidden."""
+    can = gateway.capabilities
+    commands: list[tuple[str | bytes | int, ...]] = []
+    for key in keys:
+        commands.append(("PTTL", key))
+        if can.idle:
+            commands.append(("OBJECT", "IDLETIME", key))
+        if can.memory_usage:
+            commands.append(("MEMORY", "USAGE", key, "SAMPLES", 5))
+    replies: Iterator[Any] = iter(gateway.pipeline(commands) if commands else [])
+    for _ in keys:
+        ttl = _number(next(replies))
+        idle = _number(next(replies)) if can.idle else None
+        size = _number(next(replies)) if can.memory_usage else None
+        yield KeySample(idle, ttl, size)
+
+
+def _number(reply: object) -> int | None:
+    return reply if isinstance(reply, int) and reply >= 0 else None

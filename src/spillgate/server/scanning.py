@@ -1,0 +1,120 @@
+"""What a sweep or a sample is asked and what it answers, and where in the keyspace it stands."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from spillgate.config import NamespacePolicy
+from spillgate.keyspace import Glob, Keyspace
+from spillgate.model import KeySample, Reading, Rule
+
+_CURSOR_BITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CallBounds:
+    """How much one call may do: keys visited, microseconds on the server, bytes freed (0: no bound)."""
+
+    keys: int
+    microseconds: int
+    need_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """What was done with the keys of one namespace. ``no_ttl`` is counted where TTLs were read."""
+
+    matched: int = 0
+    no_ttl: int = 0
+    deleted: int = 0
+    retimed: int = 0
+
+    def __add__(self, other: "RuleCount") -> "RuleCount":
+        """Both counts together."""
+        return RuleCount(
+            self.matched + other.matched,
+            self.no_ttl + other.no_ttl,
+            self.deleted + other.deleted,
+            self.retimed + other.retimed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReply:
+    """One sweep call: the cursor to go on from (0: the end), what it did, and the server's memory right after it.
+
+    ``used_before_bytes`` is the memory right before the call; with the reading after the call before, it tells what
+    others wrote in between.
+    """
+
+    cursor: int
+    visited: int
+    expired: int
+    freed_bytes: int
+    used_before_bytes: int
+    reading: Reading
+    counts: dict[str, RuleCount] = field(default_factory=dict[str, RuleCount])
+
+
+@dataclass(frozen=True, slots=True)
+class SampleReply:
+    """One sample call: the keys it saw, each with the name of its namespace (None: it has none)."""
+
+    cursor: int
+    visited: int
+    total_keys: int
+    keys: tuple[tuple[str | None, KeySample], ...]
+
+
+class ScanTable:
+    """The namespaces of a policy as scripts are told them: the index of a namespace counts from 1."""
+
+    __slots__ = ("_globs", "_keyspace", "names")
+
+    def __init__(self, namespaces: Iterable[NamespacePolicy]) -> None:
+        """Compile the globs of ``namespaces`` once."""
+        listed = tuple(namespaces)
+        self.names = tuple(ns.name for ns in listed)
+        self._keyspace = Keyspace(listed)
+        self._globs = tuple(
+            (index, _matching(Glob(pattern))) for index, ns in enumerate(listed, start=1) for pattern in ns.keys
+        )
+
+    def namespace_of(self, key: bytes) -> str | None:
+        """The name of a key's namespace, None where it has none."""
+        return self._keyspace.namespace_of(key)
+
+    def sample_arguments(self) -> list[str | bytes | int]:
+        """The globs for ``sample.lua``."""
+        return [part for index, matching in self._globs for part in (*matching, index)]
+
+    def sweep_arguments(self, rules: Iterable[Rule]) -> list[str | bytes | int]:
+        """The globs for ``sweep.lua``, each with its rule; a namespace that no rule names is only counted."""
+        by_name = self.by_name(rules)
+        return [
+            part
+            for index, matching in self._globs
+            for part in (*matching, index, *_encode(by_name[self.names[index - 1]]))
+        ]
+
+    def by_name(self, rules: Iterable[Rule]) -> dict[str, Rule]:
+        """A rule for each namespace; where several name one, the first decides."""
+        by_name = {name: Rule(name) for name in self.names}
+        for rule in reversed(tuple(rules)):
+            by_name[rule.namespace] = rule
+        return by_name
+
+
+def _matching(glob: Glob) -> tuple[str, bytes]:
+    """Comparing a prefix is cheaper than a pattern, where that is enough."""
+    return ("prefix", glob.literal_prefix) if glob.is_prefix else ("pattern", glob.to_lua())
+
+
+def _encode(rule: Rule) -> tuple[str, int, int, int, int]:
+    idle_s = -1 if rule.idle_s is None else rule.idle_s
+    ttl_ms = -1 if rule.ttl_ms is None else rule.ttl_ms
+    return rule.unlink.value, idle_s, ttl_ms, rule.cap_ms, rule.give_ms
+
+
+def scan_position(cursor: int) -> int:
+    """Where a cursor stands in the order of SCAN, which counts through the table with the bits reversed."""
+    return int(format(cursor, f"0{_CURSOR_BITS}b")[::-1], 2)

@@ -1,0 +1,141 @@
+"""A pause that writes can cut short.
+
+Looking every 30 seconds costs nothing and misses every flood; looking every 100 milliseconds misses nothing and is
+never idle. So the governor lets the server call: a second connection asks for the invalidation messages of client-side
+caching (CLIENT TRACKING ON BCAST), does not read what they say, and only counts their bytes. Enough of them end the
+pause. A message on the channel ``spillgate:wake`` ends it too, so that an application that was refused a write can ask
+for help; PUBLISH works at 100 % memory.
+
+Goal: notice a flood within milliseconds at no command at all while nothing happens.
+
+Limits: messages that are not read fill a buffer in the governed server. So tracking is switched off as soon as it has
+rung, stays off while the governor looks often anyway, and the subscription puts the connection under the server's
+``client-output-buffer-limit pubsub``, not under the unlimited one of normal clients (redis/redis#8069).
+"""
+
+import contextlib
+import select
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from redis.connection import Connection
+from redis.exceptions import RedisError
+
+from spillgate.policy.pacing import Pause
+
+CHANNEL = "spillgate:wake"
+# While messages come in, they are counted in gulps of this length rather than one by one.
+_GULP_S = 0.02
+_READ_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """How a pause ended: after how much pushed, and whether somebody asked for it."""
+
+    pushed_bytes: int = 0
+    asked: bool = False
+
+
+class WriteTracker:
+    """The pauses of one governor. Unless ``enabled`` it only waits them out."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        """Prepare; ``connect`` makes a RESP3 connection to the governed server."""
+        self.enabled = False
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._socket: socket.socket | None = None
+        self._armed = False
+        self._wake_here, self._wake_there = socket.socketpair()
+        self._wake_here.setblocking(False)
+
+    def wake(self) -> None:
+        """End the present pause, or the next; safe from any thread and from signal handlers."""
+        with contextlib.suppress(OSError):
+            self._wake_there.send(b"!")
+
+    def close(self) -> None:
+        """Give up both ends."""
+        self.disconnect()
+        self._wake_here.close()
+        self._wake_there.close()
+
+    def disconnect(self) -> None:
+        """Drop the connection to the server; the next pause makes a new one."""
+        if self._connection is not None:
+            self._connection.disconnect()
+        self._connection = self._socket = None
+        self._armed = False
+
+    def wait(self, pause: Pause) -> Woken:
+        """Wait ``pause`` out, or until enough was written, or until `wake`."""
+        self._arm(wanted=self.enabled and pause.pushed_bytes is not None)
+        deadline = monotonic() + pause.seconds
+        pushed = 0
+        while (left := deadline - monotonic()) > 0:
+            ready = self._ready(left)
+            if self._wake_here in ready:
+                self._wake_here.recv(_READ_BYTES)
+                return Woken(pushed, asked=True)
+            if self._socket is None or self._socket not in ready:
+                continue
+            chunk = self._drain()
+            if chunk is None or CHANNEL.encode() in chunk:
+                return Woken(pushed, asked=True)
+            pushed += len(chunk)
+            if pause.pushed_bytes is not None and pushed >= pause.pushed_bytes:
+                return Woken(pushed)
+            self._ready_here(min(_GULP_S, max(0.0, deadline - monotonic())))
+        return Woken(pushed)
+
+    def _ready(self, seconds: float) -> list[socket.socket]:
+        watched = [self._wake_here] if self._socket is None else [self._wake_here, self._socket]
+        return select.select(watched, [], [], seconds)[0]
+
+    def _ready_here(self, seconds: float) -> None:
+        """Let messages gather, but not through a `wake`."""
+        select.select([self._wake_here], [], [], seconds)
+
+    def _arm(self, *, wanted: bool) -> None:
+        """Switch the messages on or off. Whatever fails is tried again at the next pause: a look comes anyway."""
+        try:
+            if wanted and self._connection is None:
+                self._subscribe(self._connect())
+            if self._connection is not None and wanted is not self._armed:
+                mode = ("ON", "BCAST", "NOLOOP") if wanted else ("OFF",)
+                self._connection.send_command("CLIENT", "TRACKING", *mode)
+                self._armed = wanted
+            if not wanted:
+                self._drain()
+        except (RedisError, OSError):
+            self.disconnect()
+
+    def _subscribe(self, connection: Connection) -> None:
+        connection.connect()
+        connection.send_command("SUBSCRIBE", CHANNEL)
+        connection.read_response(push_request=True)
+        self._connection = connection
+        # The driver would parse each message; only their bytes matter here, so they are read off the socket itself.
+        self._socket = connection._sock  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+    def _drain(self) -> bytes | None:
+        """Whatever has come in; None when the server closed the connection."""
+        if self._socket is None:
+            return b""
+        self._socket.setblocking(False)
+        gathered = b""
+        try:
+            while chunk := self._socket.recv(_READ_BYTES):
+                gathered += chunk
+                if len(gathered) >= _READ_BYTES:
+                    return gathered
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return gathered
+        except OSError:
+            pass
+        self.disconnect()
+        return None
