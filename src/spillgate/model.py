@@ -144,6 +144,7 @@ class Unlink(StrEnum):
     """Which of a namespace's keys a sweep deletes."""
 
     NONE = "none"
+    COUNT = "count"  # none, but tell how many have no TTL
     ALL = "all"
     CUT = "cut"  # those past the rule's idle and TTL cut-offs
     ORPHAN = "orphan"  # those without a TTL that are idle beyond the rule's idle cut-off
@@ -168,7 +169,7 @@ class Rule:
     @property
     def acts(self) -> bool:
         """Whether the rule changes anything."""
-        return self.unlink is not Unlink.NONE or self.cap_ms > 0 or self.give_ms > 0
+        return self.unlink not in {Unlink.NONE, Unlink.COUNT} or self.cap_ms > 0 or self.give_ms > 0
 
 
 class ActionKind(StrEnum):
@@ -190,7 +191,7 @@ class Action:
     """One step of a plan.
 
     ``rules`` is everything the step may change: what no rule names is not touched. ``bytes_wanted`` bounds what it frees
-    (None: its pass is not bounded by bytes). ``repeat`` says that the step may go round the keyspace more than once.
+    (None: its pass is not bounded by bytes).
     """
 
     kind: ActionKind

@@ -11,6 +11,8 @@ from spillgate.errors import ConfigError
 from spillgate.keyspace import Glob
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.servers import Server
 
 # What is special to the server, to Lua or to regular expressions, what is next to it, and the ends of the byte range.
@@ -51,7 +53,7 @@ def test_server_lua_and_python_agree(server: Server) -> None:
         expected = {key for key in stored if glob.matches(key)}
         assert set(made) <= expected
         assert set(cast("list[bytes]", client.keys(pattern))) == expected
-        assert set(client.scan_iter(match=pattern, count=100)) == expected
+        assert set(cast("Iterator[bytes]", client.scan_iter(match=pattern, count=100))) == expected
         assert set(cast("list[bytes]", client.eval(FIND, 0, glob.to_lua(), *stored))) == expected
 
     agree()

@@ -392,7 +392,9 @@ MISTAKES = {
     "[servre]": 'unknown key "servre" (did you mean "server"?)',
     '[server]\nlimt = "1MB"': 'server: unknown key "limt" (did you mean "limit"?)',
     "server = 3": "server: expected a table, got 3",
-    "[server]\nlimit = true": 'server.limit: expected a size such as "25MB" or "256KB", or a whole number of bytes, got true',
+    "[server]\nlimit = true": (
+        'server.limit: expected a size such as "25MB" or "256KB", or a whole number of bytes, got true'
+    ),
     '[server]\nlimit = "0MB"': "server.limit: must be more than 0; leave it out to use the server's maxmemory",
     '[server]\nlimit = "2MB"\nreserve = "2MB"': "server.reserve: must be less than the limit of 2MB, is 2MB",
     '[server]\ntimeout = "0s"': "server.timeout: must be more than 0",
@@ -406,8 +408,12 @@ MISTAKES = {
     ),
     '[monitor]\ncommands_per_day = "5"': 'monitor.commands_per_day: expected a whole number, 0 or more, got "5"',
     "[monitor]\ncommands_per_day = true": "monitor.commands_per_day: expected a whole number, 0 or more, got true",
-    '[monitor]\nmin_interval = "1m"': "monitor.min_interval: must be more than 0 and at most the interval of 30s, is 1m",
-    '[monitor]\nmin_interval = "0s"': "monitor.min_interval: must be more than 0 and at most the interval of 30s, is 0s",
+    '[monitor]\nmin_interval = "1m"': (
+        "monitor.min_interval: must be more than 0 and at most the interval of 30s, is 1m"
+    ),
+    '[monitor]\nmin_interval = "0s"': (
+        "monitor.min_interval: must be more than 0 and at most the interval of 30s, is 0s"
+    ),
     '[levels]\nwarning = "80"': 'levels.warning: expected a share such as "80%" or 0.8, at most 100%, got "80"',
     '[levels]\nwarning = "0%"': "levels.warning: normal (0%) must be below it, and it is 0%",
     '[levels]\npreventive = "90%"': "levels.preventive: must be below emergency (88%), is 90%",
@@ -418,9 +424,11 @@ MISTAKES = {
     '[[namespace]]\nkeys = "a"': "namespace[1].name: is missing",
     '[[namespace]]\nname = "a"': 'namespace[1] "a": keys: is missing',
     namespace(name="a b"): (
-        'namespace[1] "a b": name: expected a name of letters, digits, dots, dashes and underscores, at most 64, got "a b"'
+        'namespace[1] "a b": name: expected up to 64 letters, digits, dots, dashes or underscores, got "a b"'
     ),
-    '[[namespace]]\nname = "a"\nkeys = []': 'namespace[1] "a": keys: expected a glob or a list of globs, got an empty list',
+    '[[namespace]]\nname = "a"\nkeys = []': (
+        'namespace[1] "a": keys: expected a glob or a list of globs, got an empty list'
+    ),
     '[[namespace]]\nname = "a"\nkeys = [1]': 'namespace[1] "a": keys: expected a text, got 1',
     namespace(keys="a[b"): 'namespace[1] "a": keys: the glob "a[b" has a class without its closing "]"',
     namespace('cleanup = "wipe"'): (

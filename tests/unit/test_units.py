@@ -106,7 +106,7 @@ def test_shares_are_shown_as_percent(share: float, text: str) -> None:
     assert format_share(share) == text
 
 
-WRONG_FOR_ALL = [
+WRONG_FOR_ALL: list[object] = [
     "",
     " ",
     "x",

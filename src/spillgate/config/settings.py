@@ -133,7 +133,7 @@ def _one_of(choices: type[StrEnum]) -> Callable[[object], StrEnum]:
 def _name(value: object) -> str:
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
-    raise unreadable("a name of letters, digits, dots, dashes and underscores, at most 64", value)
+    raise unreadable("up to 64 letters, digits, dots, dashes or underscores", value)
 
 
 def _globs(value: object) -> tuple[str, ...]:

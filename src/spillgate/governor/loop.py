@@ -16,12 +16,12 @@ from spillgate.governor.state import State, Totals
 from spillgate.governor.watch import Watch
 from spillgate.model import Action, ActionKind, Census, Level, Outcome, Plan, Reading, Stop
 from spillgate.policy.pacing import Pause, next_pause
-from spillgate.policy.plan import Known, decide
+from spillgate.policy.plan import Known, decide, is_urgent
 from spillgate.policy.pressure import Assessment
 from spillgate.server.capabilities import Capabilities
 from spillgate.server.gateway import Gateway
 from spillgate.server.scanning import ScanTable
-from spillgate.server.tracking import WriteTracker
+from spillgate.server.tracking import Woken, WriteTracker
 
 # A cleanup is planned anew, from a fresh sample, as long as it gets somewhere; this bounds one cycle.
 _MOST_ROUNDS = 50
@@ -63,7 +63,7 @@ class Governor:
         self._at_unix_s: float | None = None
         self._pause_s: float | None = None
         self._retry_s = _FIRST_RETRY_S
-        self._pushed_bytes = 0
+        self._woken = Woken()
         self._next_policy: Policy | None = None
         self._told: dict[str, float] = {}
         self._adopt(policy)
@@ -164,7 +164,7 @@ class Governor:
 
     def _wait(self, pause: Pause) -> None:
         self._pause_s = pause.seconds
-        self._pushed_bytes = self._tracker.wait(pause).pushed_bytes
+        self._woken = self._tracker.wait(pause)
 
     # One cycle
 
@@ -232,8 +232,10 @@ class Governor:
         if before is not None:
             grown = reading.used_bytes - before.used_bytes
             self._watch.wrote(grown, reading.at_s - before.at_s)
-            self._watch.pushed(self._pushed_bytes, grown)
-        self._pushed_bytes = 0
+            self._watch.pushed(self._woken.pushed_bytes, grown)
+        if self._woken.early:
+            reading = self._watch.glance(reading)
+        self._woken = Woken()
         return self._assess(reading)
 
     def _connect(self) -> None:
@@ -246,7 +248,7 @@ class Governor:
 
     def _assess(self, reading: Reading) -> Assessment:
         before = self._watch.assessment
-        after = self._watch.take(reading, self._known(Level.NORMAL).pass_s)
+        after = self._watch.take(reading, self._known(Level.NORMAL).reaction_s(self._policy))
         if before is None or before.level is not after.level:
             self._note(Event.LEVEL, words.level_change(before, after))
         return after
@@ -279,7 +281,7 @@ class Governor:
         if self.dry_run and not self._due("dry run", self._policy.levels.hold_s):
             return False
         if assessment.raw_level >= Level.EMERGENCY or any(ns.budget_bytes for ns in self._policy.namespaces):
-            self._take_census()
+            self._take_census(hurried=is_urgent(assessment, self._known(assessment.raw_level)))
         plan = self._decide(assessment, None)
         if not plan.actions or plan.bytes_wanted == 0:
             if plan.bytes_wanted == 0 and not plan.actions and self._due("idle plan"):
@@ -329,8 +331,8 @@ class Governor:
 
     # Small parts
 
-    def _take_census(self) -> Census:
-        self._census = collect_census(self._gateway)
+    def _take_census(self, *, hurried: bool = False) -> Census:
+        self._census = collect_census(self._gateway, hurried=hurried)
         self._recent.saw_census(self._census)
         return self._census
 

@@ -40,25 +40,28 @@ class Recent:
 
     def known(self, now_s: float, total_keys: int | None, level: Level) -> Known:
         """What still holds at ``now_s``."""
-        hold = self.policy.levels.hold_s
-
-        def fresh(at_s: float | None) -> bool:
-            return at_s is not None and 0 <= now_s - at_s < hold
-
         return Known(
-            empty=frozenset(name for name, at_s in self._empty.items() if fresh(at_s)),
-            purged=fresh(self._purged_at),
-            capped=fresh(self._capped_at.get(level)),
+            empty=frozenset(name for name in self._empty if self.found_empty(name, now_s)),
+            purged=self._fresh(self._purged_at, now_s),
+            capped=self._fresh(self._capped_at.get(level), now_s),
             pass_s=(total_keys or 0) * self._us_a_key / 1e6,
         )
+
+    def found_empty(self, name: str | None, now_s: float) -> bool:
+        """Whether a pass of a moment ago has shown that a step on this namespace would find nothing."""
+        return name is not None and self._fresh(self._empty.get(name), now_s)
+
+    def _fresh(self, at_s: float | None, now_s: float) -> bool:
+        return at_s is not None and 0 <= now_s - at_s < self.policy.levels.hold_s
 
     def saw_call(self, reply: SweepReply, seconds: float) -> None:
         """One more call: how fast it went, and whether a namespace held empty turns out not to be."""
         if reply.visited >= _LEAST_TIMED_KEYS:
             self._us_a_key += _SMOOTHING * (seconds * 1e6 / reply.visited - self._us_a_key)
-        for name, count in reply.counts.items():
-            if count.matched:
-                self._empty.pop(name, None)
+        cleared = {ns.name for ns in self.policy.namespaces if ns.cleanup is Cleanup.CLEAR}
+        for name in cleared & self._empty.keys():
+            if reply.counts.get(name, RuleCount()).matched:
+                del self._empty[name]
 
     def saw_pass(self, outcome: Outcome, level: Level, counts: dict[str, RuleCount], now_s: float) -> None:
         """One more step that ended."""
@@ -70,9 +73,10 @@ class Recent:
         for ns in self.policy.namespaces:
             count = counts.get(ns.name, RuleCount())
             own = outcome.action.namespace == ns.name
-            nothing_to_do = own and ns.cleanup is Cleanup.EXPIRED and count.deleted == 0
-            cleared = own and outcome.action.kind is ActionKind.CLEAR
-            if count.matched == 0 or nothing_to_do or cleared:
+            looked = own or outcome.action.kind is ActionKind.PURGE
+            no_orphans = looked and ns.cleanup is Cleanup.EXPIRED and count.no_ttl == 0
+            done = own and outcome.action.kind in {ActionKind.CLEAR, ActionKind.EXPIRED}
+            if count.matched == 0 or no_orphans or done:
                 self._empty[ns.name] = now_s
 
     def saw_round(self, reply: SweepReply, now_s: float, total_keys: int) -> None:

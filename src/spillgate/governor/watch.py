@@ -1,6 +1,7 @@
 """Looking at the server: readings, fill rates, and the level they lead to."""
 
 from dataclasses import fields, replace
+from time import sleep
 
 from spillgate.config import Policy
 from spillgate.model import Level, Reading
@@ -9,12 +10,13 @@ from spillgate.policy.pressure import Assessment, FillRates, assess, find_limits
 from spillgate.server.gateway import Gateway
 
 # What others write between calls is gathered this long before it counts as a rate: shorter spans are mostly noise.
-_RATE_SPAN_S = 0.05
+_RATE_SPAN_S = 0.1
 # A full INFO at least this often, INFO memory in between.
 _FULL_READING_S = 5.0
 # Fewer pushed bytes than this say nothing about how much memory a write takes.
 _LEAST_PUSHED_BYTES = 2048
 _FORGET = 0.9
+_GLANCE_S = 0.01
 
 
 class Watch:
@@ -57,6 +59,13 @@ class Watch:
         self._full_at_s = now
         return reading
 
+    def glance(self, first: Reading) -> Reading:
+        """Look once more right after ``first``: the pause before it says little about how fast memory fills now."""
+        sleep(_GLANCE_S)
+        second = self.carried(self._gateway.read_memory())
+        self._rates = self._rates.observe(second.used_bytes - first.used_bytes, second.at_s - first.at_s)
+        return second
+
     def carried(self, reading: Reading) -> Reading:
         """A partial reading, completed by what the last one told."""
         if self.reading is None:
@@ -66,15 +75,14 @@ class Watch:
         }
         return replace(reading, **missing)
 
-    def take(self, reading: Reading, pass_s: float) -> Assessment:
-        """Make ``reading`` the latest, and tell the level; ``pass_s`` is how long a pass over the keys takes.
+    def take(self, reading: Reading, horizon_s: float) -> Assessment:
+        """Make ``reading`` the latest, and tell the level with what is forecast for ``horizon_s`` from now.
 
         Raises:
             LimitUnknown: no limit is declared and the server has none.
         """
         limits = find_limits(self.policy.server, reading)
-        horizon = self.policy.monitor.min_interval_s + pass_s
-        assessment = assess(self.assessment, reading, self._rates, limits, self.policy.levels, horizon)
+        assessment = assess(self.assessment, reading, self._rates, limits, self.policy.levels, horizon_s)
         self.reading, self.assessment = reading, assessment
         self.readings += 1
         return assessment

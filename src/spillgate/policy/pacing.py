@@ -10,6 +10,9 @@ from spillgate.policy.pressure import Assessment, threshold
 _LOOKS_TO_THRESHOLD = 2.0
 # While alarmed never wait longer than this, however slowly memory fills.
 _ALARMED_INTERVAL_S = 1.0
+# The shortest pause while the forecast crosses into emergency within ``min_interval``: a server that is filled at its
+# own full speed takes a tenth of a second from half full to full.
+_GUARD_INTERVAL_S = 0.005
 # Pauses longer than this are worth guarding by write tracking.
 _TRACKING_PAUSE_S = 0.25
 # A day's commands held back for cleanups; looks alone never spend them.
@@ -61,14 +64,17 @@ def next_pause(
 ) -> Pause:
     """``clamp(min_interval, headroom / (k · fill rate), interval)``, short while alarmed, longer where the budget asks.
 
-    Headroom is the distance to the next threshold, or to the limit when there is none.
+    Headroom is the distance to the next threshold, or to the limit when there is none. Only where the forecast would
+    cross into emergency within ``min_interval`` is the pause shorter than that.
     """
     headroom = _headroom_bytes(assessment, levels)
     alarmed = assessment.level >= Level.PREVENTIVE
     longest = min(monitor.interval_s, _ALARMED_INTERVAL_S) if alarmed else monitor.interval_s
     fill = assessment.fill_bytes_s
     seconds = longest if fill <= 0 else min(longest, headroom / (_LOOKS_TO_THRESHOLD * fill))
-    seconds = max(monitor.min_interval_s, seconds, _least_affordable_s(budget, commands_per_look, alarmed=alarmed))
+    guarding = assessment.raw_level >= Level.EMERGENCY
+    shortest = min(_GUARD_INTERVAL_S, monitor.min_interval_s) if guarding else monitor.min_interval_s
+    seconds = max(shortest, seconds, _least_affordable_s(budget, commands_per_look, alarmed=alarmed))
     if seconds <= _TRACKING_PAUSE_S:
         return Pause(seconds)
     pushed = int(headroom / (_LOOKS_TO_THRESHOLD * max(1.0, bytes_per_pushed)))

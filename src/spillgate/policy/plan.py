@@ -24,8 +24,9 @@ SHORTEST_CALL_US = 300
 LONGEST_CALL_US = 4000
 # At this share of the limit a second the longest call is used.
 _FULL_CALL_FILL_SHARE = 1.5
-# With less time to the limit than this many passes over the keys there is none for looking first.
-_URGENT_PASSES = 4.0
+# With less time to the limit than this, or than this many passes over the keys, there is none for looking first.
+_URGENT_S = 0.25
+_URGENT_PASSES = 1.5
 # Victims are picked among this multiple of what has to go, so that a sweep finds them in part of the keyspace.
 _VICTIM_SLACK = 2.0
 # Under volatile-ttl the server evicts the soonest to expire. Messages of 10 s left were always taken before
@@ -48,11 +49,21 @@ class Known:
     capped: bool = False
     pass_s: float = 0.0
 
+    def reaction_s(self, policy: Policy) -> float:
+        """How long until a cleanup frees anything: the shortest pause, and the pass that comes first where one is due."""
+        return policy.monitor.min_interval_s + (0.0 if self.purged else self.pass_s)
+
 
 def call_budget_us(fill_share_s: float) -> int:
     """Microseconds that one call may take on the server: it follows the fill rate."""
     wanted = LONGEST_CALL_US * fill_share_s / _FULL_CALL_FILL_SHARE
     return round(min(LONGEST_CALL_US, max(SHORTEST_CALL_US, wanted)))
+
+
+def is_urgent(assessment: Assessment, known: Known) -> bool:
+    """Whether a pass over all keys would take too long, measured by the time left."""
+    left = assessment.time_to_limit_s
+    return left is not None and left < max(_URGENT_S, _URGENT_PASSES * known.pass_s)
 
 
 def target_share(assessment: Assessment, policy: Policy, horizon_s: float) -> float:
@@ -80,8 +91,7 @@ def decide(
     """
     acting = assessment.raw_level if level is None else level
     limits = assessment.limits
-    horizon = policy.monitor.min_interval_s + known.pass_s
-    target = int(target_share(assessment, policy, horizon) * limits.limit_bytes)
+    target = int(target_share(assessment, policy, known.reaction_s(policy)) * limits.limit_bytes)
     steps = _Steps(acting, assessment, reading, census, policy, known, max(0, reading.data_bytes - target))
     if only:
         actions, reason, target = steps.named(only), f"asked for {', '.join(sorted(only))}", 0
@@ -124,9 +134,8 @@ class _Steps:
 
     @property
     def urgent(self) -> bool:
-        """Whether a pass over all keys would take too long, measured by the time left."""
-        left = self.assessment.time_to_limit_s
-        return left is not None and left < _URGENT_PASSES * self.known.pass_s
+        """Whether there is no time for more than deleting."""
+        return is_urgent(self.assessment, self.known)
 
     @property
     def expendable(self) -> tuple[NamespacePolicy, ...]:
@@ -148,7 +157,8 @@ class _Steps:
         return (Action(ActionKind.CAP, None, rules, "drops what has expired, caps TTLs at the policy's"),)
 
     def _first(self) -> tuple[Action, ...]:
-        purge = Action(ActionKind.PURGE, None, (), "what has expired goes first: nobody misses it")
+        counting = tuple(Rule(ns.name, Unlink.COUNT) for ns in self.expendable if ns.cleanup is Cleanup.EXPIRED)
+        purge = Action(ActionKind.PURGE, None, counting, "what has expired goes first: nobody misses it")
         wait = Action(ActionKind.WAIT, None, (), "memory already unlinked is still being freed")
         steps = () if self.known.purged or self.urgent else (purge,)
         return (*steps, wait) if self.reading.lazyfree_pending else steps
@@ -201,7 +211,9 @@ class _Steps:
         shorten = f"{place}: TTLs down to {format_duration(cap / 1000)}"
         trim = f"{place}: pressure stays, so those nearest their end go first"
         steps = [(ActionKind.TRIM, self._cut(ns, self.wanted, cap), trim)]
-        if self.known.capped or self.urgent:
+        left = self.assessment.time_to_limit_s
+        # Shorter TTLs free nothing before they run out. With less time than that they are set on the way, by the trim.
+        if self.known.capped or (left is not None and left < cap / 1000):
             return steps
         return [(ActionKind.SHORTEN, Rule(ns.name, cap_ms=cap), shorten), *steps]
 

@@ -58,11 +58,11 @@ class FillRates:
 
     @property
     def high_bytes_s(self) -> float:
-        """A high quantile (nearest rank) of the recent rates; 0 while nothing is known."""
+        """A high quantile (nearest rank) of the recent rates, the latest where it is higher; 0 while nothing is known."""
         if not self.samples:
             return 0.0
-        rank = int(_RATE_QUANTILE * len(self.samples))
-        return sorted(self.samples)[min(rank, len(self.samples) - 1)]
+        rank = min(int(_RATE_QUANTILE * len(self.samples)), len(self.samples) - 1)
+        return max(sorted(self.samples)[rank], self.samples[-1])
 
 
 @dataclass(frozen=True, slots=True)

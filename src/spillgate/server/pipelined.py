@@ -56,9 +56,9 @@ def _decide(
     counts: dict[str, RuleCount] = {name: RuleCount() for name in gateway.table.names}
     victims: list[bytes] = []
     times: list[tuple[bytes, int]] = []
-    looks = iter(_look(gateway, [key for key, rule in named if rule.acts and rule.unlink is not Unlink.ALL]))
+    looks = _look(gateway, [key for key, rule in named if _reads(rule)])
     for key, rule in named:
-        seen = next(looks) if rule.acts and rule.unlink is not Unlink.ALL else None
+        seen = next(looks) if _reads(rule) else None
         goes = rule.unlink is Unlink.ALL or (seen is not None and _must_go(rule, seen))
         ttl_ms = 0 if goes or seen is None else _new_ttl_ms(rule, seen)
         if goes:
@@ -68,6 +68,11 @@ def _decide(
         no_ttl = seen is not None and seen.ttl_ms is None
         counts[rule.namespace] += RuleCount(1, int(no_ttl), int(goes), int(ttl_ms > 0))
     return counts, victims, times
+
+
+def _reads(rule: Rule) -> bool:
+    """Whether the rule decides by what the key is."""
+    return rule.unlink is not Unlink.ALL and (rule.acts or rule.unlink is Unlink.COUNT)
 
 
 def _must_go(rule: Rule, key: KeySample) -> bool:

@@ -28,16 +28,16 @@ from spillgate.policy.pacing import Pause
 
 CHANNEL = "spillgate:wake"
 # While messages come in, they are counted in gulps of this length rather than one by one.
-_GULP_S = 0.02
+_GULP_S = 0.01
 _READ_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Woken:
-    """How a pause ended: after how much pushed, and whether somebody asked for it."""
+    """How a pause ended: after how much was pushed, and whether that, or a call for help, cut it short."""
 
     pushed_bytes: int = 0
-    asked: bool = False
+    early: bool = False
 
 
 class WriteTracker:
@@ -80,15 +80,15 @@ class WriteTracker:
             ready = self._ready(left)
             if self._wake_here in ready:
                 self._wake_here.recv(_READ_BYTES)
-                return Woken(pushed, asked=True)
+                return Woken(pushed, early=True)
             if self._socket is None or self._socket not in ready:
                 continue
             chunk = self._drain()
             if chunk is None or CHANNEL.encode() in chunk:
-                return Woken(pushed, asked=True)
+                return Woken(pushed, early=True)
             pushed += len(chunk)
             if pause.pushed_bytes is not None and pushed >= pause.pushed_bytes:
-                return Woken(pushed)
+                return Woken(pushed, early=True)
             self._ready_here(min(_GULP_S, max(0.0, deadline - monotonic())))
         return Woken(pushed)
 

@@ -7,7 +7,7 @@
 -- ARGV[5]  "1" = dry run: nothing is deleted or re-timed, victims are measured with MEMORY USAGE instead
 -- ARGV[6]  "1" = OBJECT IDLETIME may be used
 -- ARGV[7…] eight per namespace: kind of match ("prefix" | "pattern"), prefix or Lua pattern, index of the namespace
---          (from 1), what to delete (none | all | cut | orphan), idle cut-off in seconds (-1 = none), TTL cut-off in
+--          (from 1), what to delete (none | count | all | cut | orphan), idle cut-off in seconds (-1 = none), TTL cut-off in
 --          milliseconds (-1 = none), TTL cap in milliseconds (0 = none), TTL for keys without one (0 = none).
 --          The first match decides. A namespace with several globs stands here several times.
 --
@@ -43,7 +43,7 @@ for i = 7, #ARGV, 8 do
     pattern = ARGV[i + 1], index = index, unlink = ARGV[i + 3], idle = tonumber(ARGV[i + 4]),
     ttl = tonumber(ARGV[i + 5]), cap = tonumber(ARGV[i + 6]), give = tonumber(ARGV[i + 7]),
   }
-  rule.reads_ttl = rule.unlink == 'cut' or rule.unlink == 'orphan' or rule.cap > 0 or rule.give > 0
+  rule.reads_ttl = rule.unlink == 'count' or rule.unlink == 'cut' or rule.unlink == 'orphan' or rule.cap > 0 or rule.give > 0
   if ARGV[i] == 'prefix' then
     local length = #rule.pattern
     if not prefixes[length] then prefixes[length] = {}; lengths[#lengths + 1] = length end
