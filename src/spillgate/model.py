@@ -206,6 +206,7 @@ class Plan:
     """What the governor decided for one cycle.
 
     The plan is over as soon as the data is at ``target_bytes``. ``call_budget_us`` bounds one call on the server.
+    ``urgent`` says that there is no time for anything but deleting: keys of other namespaces are not even counted.
     """
 
     level: Level
@@ -214,6 +215,7 @@ class Plan:
     actions: tuple[Action, ...]
     reason: str
     call_budget_us: int = 1000
+    urgent: bool = False
 
     @property
     def bytes_wanted(self) -> int:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -72,14 +72,14 @@ def keys_written_by(program: Path, server: Server) -> set[bytes]:
     prefix = b"__keyspace@0__:"
     with server.client().pubsub() as events:
         events.psubscribe(prefix + b"*")
+        assert events.get_message(timeout=5) is not None  # the server has subscribed us
         subprocess.run([sys.executable, program], env=os.environ | {"REDIS_URL": server.url}, timeout=120, check=True)
         server.client().set("the end", 1)
         written: set[bytes] = set()
         while b"the end" not in written:
-            message = events.get_message(timeout=5)
+            message = cast("dict[str, bytes] | None", events.get_message(timeout=5))
             assert message is not None
-            if message["type"] == "pmessage":
-                written.add(message["channel"].removeprefix(prefix))
+            written.add(message["channel"].removeprefix(prefix))
     return written - {b"the end"}
 
 

@@ -225,6 +225,11 @@ def test_a_namespace_is_protected_and_unenforced_unless_told() -> None:
     assert (other.cleanup, other.protected, other.enforce_ttl) == (Cleanup.CLEAR, False, True)
 
 
+def test_a_namespace_without_ttl_may_say_that_none_is_enforced() -> None:
+    (one,) = parse(namespace("enforce_ttl = false")).namespaces
+    assert (one.ttl_s, one.enforce_ttl) == (None, False)
+
+
 def test_a_protected_namespace_may_have_its_ttl_enforced() -> None:
     (one,) = parse(namespace('ttl = "1m"\nenforce_ttl = true')).namespaces
     assert (one.protected, one.enforce_ttl) == (True, True)
@@ -419,6 +424,12 @@ MISTAKES = {
     '[levels]\npreventive = "90%"': "levels.preventive: must be below emergency (88%), is 90%",
     '[levels]\nemergency = "80%"': "levels.emergency: preventive (80%) must be below it, and it is 80%",
     '[levels]\nrelease = "10%"': "levels.release: must be less than the 8% between preventive and emergency, is 10%",
+    '[levels]\nwarning = "25%"\npreventive = "50%"\nemergency = "75%"\nrelease = "25%"': (
+        "levels.release: must be less than the 25% between normal and warning, is 25%"
+    ),
+    '[levels]\nwarning = "60%"\npreventive = "90%"\nemergency = "95%"\nrelease = "30%"': (
+        "levels.release: must be less than the 30% between warning and preventive, is 30%"
+    ),
     '[namespace]\nname = "a"': "namespace: expected a list of tables, each begun with [[namespace]]",
     "namespace = [1]": "namespace[1]: expected a table, got 1",
     '[[namespace]]\nkeys = "a"': "namespace[1].name: is missing",
@@ -440,7 +451,8 @@ MISTAKES = {
     namespace("weight = nan"): 'namespace[1] "a": weight: expected a number, 0 or more, got nan',
     namespace('dictionary = "yes"'): 'namespace[1] "a": dictionary: expected true or false, got "yes"',
     namespace('codec = "pickle"'): 'namespace[1] "a": codec: expected one of "msgpack", "json", got "pickle"',
-    namespace('ttl = "0s"'): 'namespace[1] "a": ttl: must be more than 0',
+    namespace('ttl = "0s"'): 'namespace[1] "a": ttl: must be at least 1s, is 0s',
+    namespace('ttl = "1m"\ncritical_ttl = "0s"'): 'namespace[1] "a": critical_ttl: must be at least 1s, is 0s',
     namespace('max_ttl = "5m"'): 'namespace[1] "a": max_ttl: needs a ttl beside it',
     namespace("enforce_ttl = true"): 'namespace[1] "a": enforce_ttl: needs a ttl beside it',
     namespace('ttl = "1m"\nmin_ttl = "5m"'): 'namespace[1] "a": min_ttl: must be at most ttl (1m), is 5m',

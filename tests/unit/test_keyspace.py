@@ -42,6 +42,7 @@ class Namespace:
         ("a?c", [b"abc", b"a\nc", b"a\xffc"], [b"ac", b"abbc"]),
         ("*:tail", [b":tail", b"a:tail", b"a:tail:tail"], [b":tai", b":tail "]),
         ("a*b*c", [b"abc", b"axbxc", b"abcbc"], [b"ac", b"ab", b"acb"]),
+        ("*ab*b", [b"abab", b"abb", b"xabxb"], [b"ab", b"b"]),
         ("h[ae]llo", [b"hallo", b"hello"], [b"hllo", b"hillo"]),
         ("[a-c]", [b"a", b"b", b"c"], [b"d", b"-"]),
         ("[c-a]", [b"a", b"b", b"c"], [b"d", b"-"]),

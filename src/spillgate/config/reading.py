@@ -34,7 +34,8 @@ from spillgate.units import format_bytes, format_duration, format_share, unreada
 
 _Values = TypeVar("_Values", ServerSettings, MonitorSettings, LevelSettings, NamespacePolicy)
 _TABLES = ("server", "monitor", "levels")
-_NEED_TTL = {"min_ttl", "max_ttl", "emergency_ttl", "critical_ttl", "enforce_ttl"}
+_TTLS = ("ttl", "min_ttl", "max_ttl", "emergency_ttl", "critical_ttl")
+_LEAST_TTL_S = 1.0
 
 
 def load_policy(path: Path | None, *, env: Mapping[str, str], flags: Mapping[str, object]) -> Policy:
@@ -207,7 +208,7 @@ def _read_levels(table: _Table) -> LevelSettings:
     for (lower, low), (upper, high) in pairwise(begins.items()):
         if low >= high:
             raise table.disorder(lower, upper, "below", {key: format_share(share) for key, share in begins.items()})
-        if levels.release >= high - low:
+        if levels.release >= round(high - low, 9):  # 90 % - 60 % is 30 %, whatever binary fractions make of it
             raise table.error(
                 "release",
                 f"must be less than the {format_share(high - low)} between {lower} and {upper}, "
@@ -236,19 +237,21 @@ def _read_namespace(table: _Table) -> NamespacePolicy:
         for key in ("ttl", "priority"):
             if key not in table.given:
                 raise table.error(key, f'is required with cleanup = "{namespace.cleanup}"')
-    if namespace.ttl_s is None:
-        for key in sorted(_NEED_TTL & table.given.keys()):
-            raise table.error(key, "needs a ttl beside it")
-    elif not namespace.ttl_s:
-        raise table.error("ttl", "must be more than 0")
-    else:
-        _check_ttls(table, namespace)
+    _check_ttls(table, namespace)
     return namespace
 
 
 def _check_ttls(table: _Table, namespace: NamespacePolicy) -> None:
-    keys = ("min_ttl", "ttl", "max_ttl", "emergency_ttl", "critical_ttl")
-    ttls = {key: cast("float", getattr(namespace, f"{key}_s")) for key in keys}
+    if namespace.ttl_s is None:
+        idle = [key for key in _TTLS if key in table.given] + ["enforce_ttl"] * namespace.enforce_ttl
+        if idle:
+            raise table.error(idle[0], "needs a ttl beside it")
+        return
+    ttls = {key: cast("float", getattr(namespace, f"{key}_s")) for key in _TTLS}
+    shown = {key: format_duration(seconds) for key, seconds in ttls.items()}
+    for key, seconds in ttls.items():
+        if key in table.given and seconds < _LEAST_TTL_S:
+            raise table.error(key, f"must be at least {format_duration(_LEAST_TTL_S)}, is {shown[key]}")
     for lower, upper in (
         ("min_ttl", "ttl"),
         ("ttl", "max_ttl"),
@@ -256,7 +259,6 @@ def _check_ttls(table: _Table, namespace: NamespacePolicy) -> None:
         ("critical_ttl", "emergency_ttl"),
     ):
         if ttls[lower] > ttls[upper]:
-            shown = {key: format_duration(seconds) for key, seconds in ttls.items()}
             raise table.disorder(lower, upper, "at most", shown)
 
 
@@ -271,10 +273,11 @@ def _read_presets(raw: object, source: str) -> Iterator[tuple[str, NamespacePoli
 
 def _refuse_overlaps(namespaces: Sequence[tuple[str, NamespacePolicy]], source: str) -> None:
     """Refuse two namespaces of one name, and two that a key could match both, naming such a key."""
-    for (earlier, one), (later, other) in combinations(namespaces, 2):
-        if one.name == other.name:
-            raise ConfigError(f'the name "{other.name}" is already that of {earlier}', source=source, key=later)
-        for mine, theirs in product(map(Glob, one.keys), map(Glob, other.keys)):
+    listed = [(path, namespace.name, [Glob(glob) for glob in namespace.keys]) for path, namespace in namespaces]
+    for (earlier, name, globs), (later, other_name, other_globs) in combinations(listed, 2):
+        if name == other_name:
+            raise ConfigError(f'the name "{name}" is already that of {earlier}', source=source, key=later)
+        for mine, theirs in product(globs, other_globs):
             if (key := mine.common_key(theirs)) is not None:
                 shown = key.decode(errors="backslashreplace")
                 raise ConfigError(

@@ -288,8 +288,8 @@ class NamespacePolicy:
         default=None,
         metadata=_says("critical_ttl", parse_duration, "Cap on TTLs at critical.", '"1m", or emergency_ttl if less'),
     )
-    enforce_ttl: bool | None = field(
-        default=None,
+    enforce_ttl: bool = field(
+        default=cast("bool", None),  # only until __post_init__
         metadata=_says(
             "enforce_ttl", _switch, "Whether the governor sets and caps TTLs.", 'false if cleanup = "never", else true'
         ),
@@ -314,7 +314,7 @@ class NamespacePolicy:
 
     def __post_init__(self) -> None:
         derived: dict[str, object] = {}
-        if self.enforce_ttl is None:
+        if cast("bool | None", self.enforce_ttl) is None:
             derived["enforce_ttl"] = self.cleanup is not Cleanup.NEVER
         if (ttl := self.ttl_s) is not None:
             floor = ttl / MIN_TTL_DIVISOR if self.min_ttl_s is None else self.min_ttl_s

@@ -29,7 +29,7 @@ class Progress:
     expired: int = 0
     freed_bytes: int = 0
     calls: int = 0
-    wrapped: bool = False
+    laps: int = 0
     counts: dict[str, RuleCount] = field(default_factory=dict[str, RuleCount])
 
     def fold(self, reply: SweepReply) -> None:
@@ -41,13 +41,14 @@ class Progress:
         for name, count in reply.counts.items():
             self.counts[name] = self.counts.get(name, RuleCount()) + count
         self.cursor = reply.cursor
-        if reply.cursor == 0:
-            self.wrapped = True
+        self.laps += reply.cursor == 0
 
     @property
     def complete(self) -> bool:
-        """Whether the pass is back where it started."""
-        return self.wrapped and scan_position(self.cursor) >= scan_position(self.start_cursor)
+        """Whether the pass is back where it started; one call may run past that place and reach the end again."""
+        if self.laps == 1:
+            return scan_position(self.cursor) >= scan_position(self.start_cursor)
+        return self.laps > 1
 
 
 class Cleaner:
@@ -155,7 +156,9 @@ class Cleaner:
         while True:
             bounds = CallBounds(_KEYS_A_CALL, budget_us, self._need(plan, action, progress))
             asked_at_s = self._gateway.now()
-            reply = self._gateway.sweep(progress.cursor, action.rules, bounds, dry_run=self._dry_run)
+            reply = self._gateway.sweep(
+                progress.cursor, action.rules, bounds, dry_run=self._dry_run, blind=plan.urgent
+            )
             progress.fold(reply)
             self._recent.saw_call(reply, reply.reading.at_s - asked_at_s)
             grown = 0 if previous is None else reply.used_before_bytes - previous.used_bytes

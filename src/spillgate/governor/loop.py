@@ -15,7 +15,7 @@ from spillgate.governor.recent import Recent
 from spillgate.governor.state import State, Totals
 from spillgate.governor.watch import Watch
 from spillgate.model import Action, ActionKind, Census, Level, Outcome, Plan, Reading, Stop
-from spillgate.policy.pacing import Pause, next_pause
+from spillgate.policy.pacing import Pause, next_pause, on_guard
 from spillgate.policy.plan import Known, decide, is_urgent
 from spillgate.policy.pressure import Assessment
 from spillgate.server.capabilities import Capabilities
@@ -256,7 +256,8 @@ class Governor:
     def _govern(self, assessment: Assessment) -> None:
         """Upkeep while calm; else plan and carry out, anew as long as a round gets somewhere."""
         if assessment.raw_level < Level.PREVENTIVE:
-            self._upkeep(assessment)
+            if not on_guard(assessment):
+                self._upkeep(assessment)
             return
         for _ in range(_MOST_ROUNDS):
             if self._stopping.is_set() or not self._round(assessment):

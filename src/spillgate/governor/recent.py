@@ -71,7 +71,9 @@ class Recent:
         if outcome.action.kind in {ActionKind.CAP, ActionKind.SHORTEN}:
             self._capped_at[level] = now_s
         for ns in self.policy.namespaces:
-            count = counts.get(ns.name, RuleCount())
+            count = counts.get(ns.name)
+            if count is None:
+                continue
             own = outcome.action.namespace == ns.name
             looked = own or outcome.action.kind is ActionKind.PURGE
             no_orphans = looked and ns.cleanup is Cleanup.EXPIRED and count.no_ttl == 0

@@ -16,7 +16,7 @@ _FULL_READING_S = 5.0
 # Fewer pushed bytes than this say nothing about how much memory a write takes.
 _LEAST_PUSHED_BYTES = 2048
 _FORGET = 0.9
-_GLANCE_S = 0.01
+_GLANCE_S = 0.005
 
 
 class Watch:

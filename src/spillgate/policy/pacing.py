@@ -1,5 +1,6 @@
 """When to look again, within the command budget."""
 
+import math
 from dataclasses import dataclass
 
 from spillgate.config import LevelSettings, MonitorSettings
@@ -8,10 +9,12 @@ from spillgate.policy.pressure import Assessment, threshold
 
 # Look twice before the next threshold can be reached at the present fill rate.
 _LOOKS_TO_THRESHOLD = 2.0
+_LOOKS_ON_GUARD = 8.0
 # While alarmed never wait longer than this, however slowly memory fills.
 _ALARMED_INTERVAL_S = 1.0
-# The shortest pause while the forecast crosses into emergency within ``min_interval``: a server that is filled at its
-# own full speed takes a tenth of a second from half full to full.
+# With less time than this to the limit pauses may be shorter than ``min_interval``: a server that is filled at its own
+# full speed takes a tenth of a second from half full to full.
+_GUARD_S = 1.0
 _GUARD_INTERVAL_S = 0.005
 # Pauses longer than this are worth guarding by write tracking.
 _TRACKING_PAUSE_S = 0.25
@@ -21,6 +24,8 @@ _CLEANUP_SHARE = 0.25
 # (a 600-byte value announced by a 60-byte message).
 DEFAULT_BYTES_PER_PUSHED = 12.0
 _LEAST_PUSHED_BYTES = 2048
+# A burst that would fill what is left to the limit within this time ends the pause at once.
+_BURST_S = 1.0
 DAY_S = 86_400.0
 
 
@@ -45,12 +50,19 @@ class CommandBudget:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """How long to wait for the next look; a write tracker cuts it short after ``pushed_bytes`` of messages (None: it
-    is not needed).
+    """How long to wait for the next look. A write tracker cuts it short after ``pushed_bytes`` of messages in all, or
+    when they come faster than ``pushed_bytes_s``; None where it is not needed.
     """
 
     seconds: float
     pushed_bytes: int | None = None
+    pushed_bytes_s: float = math.inf
+
+
+def on_guard(assessment: Assessment) -> bool:
+    """Whether the limit is so near that everything else has to wait."""
+    left = assessment.time_to_limit_s
+    return assessment.raw_level >= Level.EMERGENCY or (left is not None and left < _GUARD_S)
 
 
 def next_pause(
@@ -64,21 +76,23 @@ def next_pause(
 ) -> Pause:
     """``clamp(min_interval, headroom / (k · fill rate), interval)``, short while alarmed, longer where the budget asks.
 
-    Headroom is the distance to the next threshold, or to the limit when there is none. Only where the forecast would
-    cross into emergency within ``min_interval`` is the pause shorter than that.
+    Headroom is the distance to the next threshold, or to the limit when there is none. Only `on_guard` is the pause
+    shorter than ``min_interval``.
     """
     headroom = _headroom_bytes(assessment, levels)
     alarmed = assessment.level >= Level.PREVENTIVE
     longest = min(monitor.interval_s, _ALARMED_INTERVAL_S) if alarmed else monitor.interval_s
     fill = assessment.fill_bytes_s
-    seconds = longest if fill <= 0 else min(longest, headroom / (_LOOKS_TO_THRESHOLD * fill))
-    guarding = assessment.raw_level >= Level.EMERGENCY
+    guarding = on_guard(assessment)
+    looks = _LOOKS_ON_GUARD if guarding else _LOOKS_TO_THRESHOLD
+    seconds = longest if fill <= 0 else min(longest, headroom / (looks * fill))
     shortest = min(_GUARD_INTERVAL_S, monitor.min_interval_s) if guarding else monitor.min_interval_s
     seconds = max(shortest, seconds, _least_affordable_s(budget, commands_per_look, alarmed=alarmed))
     if seconds <= _TRACKING_PAUSE_S:
         return Pause(seconds)
     pushed = int(headroom / (_LOOKS_TO_THRESHOLD * max(1.0, bytes_per_pushed)))
-    return Pause(seconds, max(_LEAST_PUSHED_BYTES, pushed))
+    to_limit = max(0.0, 1.0 - assessment.pressure) * assessment.limits.limit_bytes
+    return Pause(seconds, max(_LEAST_PUSHED_BYTES, pushed), to_limit / max(1.0, bytes_per_pushed) / _BURST_S)
 
 
 def _headroom_bytes(assessment: Assessment, levels: LevelSettings) -> float:

@@ -97,7 +97,8 @@ def decide(
         actions, reason, target = steps.named(only), f"asked for {', '.join(sorted(only))}", 0
     else:
         actions, reason = steps.choose()
-    return Plan(acting, reading.data_bytes, target, actions, reason, call_budget_us(assessment.fill_share_s))
+    budget_us = call_budget_us(assessment.fill_share_s)
+    return Plan(acting, reading.data_bytes, target, actions, reason, budget_us, urgent=steps.urgent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +116,19 @@ class _Steps:
     def choose(self) -> tuple[tuple[Action, ...], str]:
         if self.level < Level.PREVENTIVE:
             return self._upkeep(), self.assessment.reason
-        if self.wanted == 0 and self.reading.held_bytes:
-            held = ", ".join(f"{cause} {format_bytes(size)}" for cause, size in self.reading.held_bytes.items())
-            return (), f"{self.assessment.reason}; data is not what fills it ({held}): deleting keys would not help"
+        if self.wanted == 0:
+            return (), self._why_nothing()
         if self.level < Level.EMERGENCY:
             return (*self._loss_free(), *self._over_budget()), f"{self.assessment.reason}; loss-free cleanup"
         steps = (*self._first(), *self._over_budget(), *self._by_priority())
         target = format_bytes(self.reading.data_bytes - self.wanted)
         return steps, f"{self.assessment.reason}; cleanup by priority down to {target} of data"
+
+    def _why_nothing(self) -> str:
+        if self.assessment.pressure < self.policy.levels.preventive:
+            return f"{self.assessment.reason}; data is below the target, nothing has to go yet"
+        held = ", ".join(f"{cause} {format_bytes(size)}" for cause, size in self.reading.held_bytes.items())
+        return f"{self.assessment.reason}; data is not what fills it ({held}): deleting keys would not help"
 
     def named(self, only: frozenset[str]) -> tuple[Action, ...]:
         """The steps of some namespaces. They run to their end, but a trim goes no further than the target asks."""
@@ -182,11 +188,11 @@ class _Steps:
         cleared: tuple[Rule, ...] = ()
         for ns in self.expendable:
             if ns.name in self.known.empty or (self.urgent and self._unseen(ns)):
-                cleared = (*cleared, *_sweeping_up(ns))
+                cleared = (*cleared, *self._sweeping_up(ns))
                 continue
             for kind, rule, reason in self._cleanup_of(ns):
                 actions.append(Action(kind, ns.name, (*cleared, rule), reason))
-            cleared = (*cleared, *_sweeping_up(ns))
+            cleared = (*cleared, *self._sweeping_up(ns))
         return tuple(actions)
 
     def _cleanup_of(self, ns: NamespacePolicy) -> list[tuple[ActionKind, Rule, str]]:
@@ -237,9 +243,17 @@ class _Steps:
     def _usage(self, ns: NamespacePolicy) -> NamespaceUsage | None:
         return self.census.usage(ns.name) if self.census else None
 
+    def _sweeping_up(self, ns: NamespacePolicy) -> tuple[Rule, ...]:
+        """A namespace that was cleared before stays cleared: what a later step meets of it goes too."""
+        return (Rule(ns.name, Unlink.ALL),) if ns.cleanup is Cleanup.CLEAR and not self.urgent else ()
+
     def _unseen(self, ns: NamespacePolicy) -> bool:
+        """Whether the sample has nothing that a step on the namespace would delete."""
         usage = self._usage(ns)
-        return usage is not None and usage.keys.value == 0
+        if usage is None:
+            return False
+        found = usage.no_ttl if ns.cleanup is Cleanup.EXPIRED else usage.keys
+        return found.value == 0
 
 
 def cut_off(namespace: str, sample: tuple[KeySample, ...], share: float, cap_ms: int = 0) -> Rule:
@@ -267,11 +281,6 @@ def _ttl_order(key: KeySample) -> float:
 
 def _priority(ns: NamespacePolicy) -> int:
     return ns.priority if ns.priority is not None else 0
-
-
-def _sweeping_up(ns: NamespacePolicy) -> tuple[Rule, ...]:
-    """A namespace that was cleared before stays cleared: what a later step meets of it goes too."""
-    return (Rule(ns.name, Unlink.ALL),) if ns.cleanup is Cleanup.CLEAR else ()
 
 
 def _may_cap(ns: NamespacePolicy) -> bool:

@@ -196,10 +196,13 @@ class Gateway:
         """A partial reading: INFO memory alone, cheaper while looking often."""
         return parse_reading(self.call("INFO", "memory"), self._clock(), self._database)
 
-    def sweep(self, cursor: int, rules: Iterable[Rule], bounds: CallBounds, *, dry_run: bool = False) -> SweepReply:
-        """Visit a run of keys from ``cursor`` on, and do what ``rules`` ask for."""
+    def sweep(
+        self, cursor: int, rules: Iterable[Rule], bounds: CallBounds, *, dry_run: bool = False, blind: bool = False
+    ) -> SweepReply:
+        """Visit a run of keys from ``cursor`` on, and do what ``rules`` ask for; ``blind`` to all other namespaces."""
+        by_name = self.table.by_name(rules, others=not blind)
         if not self.capabilities.evaluate:
-            return pipelined.sweep(self, cursor, self.table.by_name(rules), bounds, dry_run=dry_run)
+            return pipelined.sweep(self, cursor, by_name, bounds, dry_run=dry_run)
         keys = bounds.keys if self.capabilities.script_clock else min(bounds.keys, self._blind_keys(bounds))
         reply = self._run(
             "sweep",
@@ -209,10 +212,11 @@ class Gateway:
             bounds.need_bytes,
             int(dry_run),
             int(self.capabilities.idle),
-            *self.table.sweep_arguments(rules),
+            *self.table.sweep_arguments(by_name),
         )
         next_cursor, visited, expired, freed, before, info, *counts = reply
-        counted = {name: RuleCount(*count) for name, count in zip(self.table.names, counts, strict=True)}
+        # The script counts up to the highest index it was told of.
+        counted = {name: RuleCount(*count) for name, count in zip(self.table.names, counts, strict=False) if name in by_name}
         reading = parse_reading(info, self._clock(), self._database)
         return SweepReply(int(next_cursor), visited, max(0, expired), max(0, freed), before, reading, counted)
 

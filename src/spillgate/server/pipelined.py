@@ -22,8 +22,10 @@ def sweep(
     """One page of SCAN, looked at and acted upon."""
     before = gateway.read()
     next_cursor, keys = _page(gateway, cursor, bounds)
-    named = [(key, rules[name]) for key in keys if (name := gateway.table.namespace_of(key)) is not None]
+    owned = ((key, gateway.table.namespace_of(key)) for key in keys)
+    named = [(key, rules[name]) for key, name in owned if name is not None and name in rules]
     counts, victims, times = _decide(gateway, named)
+    counts = {name: RuleCount() for name in rules} | counts
     estimated = 0
     if dry_run:
         estimated = sum(key.size_bytes or 0 for key in _look(gateway, victims)) if victims else 0
@@ -53,7 +55,7 @@ def _decide(
     gateway: "Gateway", named: Sequence[tuple[bytes, Rule]]
 ) -> tuple[dict[str, RuleCount], list[bytes], list[tuple[bytes, int]]]:
     """What each key's rule asks for: counts by namespace, keys to delete, keys to re-time."""
-    counts: dict[str, RuleCount] = {name: RuleCount() for name in gateway.table.names}
+    counts: dict[str, RuleCount] = {}
     victims: list[bytes] = []
     times: list[tuple[bytes, int]] = []
     looks = _look(gateway, [key for key, rule in named if _reads(rule)])
@@ -66,7 +68,8 @@ def _decide(
         elif ttl_ms:
             times.append((key, ttl_ms))
         no_ttl = seen is not None and seen.ttl_ms is None
-        counts[rule.namespace] += RuleCount(1, int(no_ttl), int(goes), int(ttl_ms > 0))
+        count = RuleCount(1, int(no_ttl), int(goes), int(ttl_ms > 0))
+        counts[rule.namespace] = counts.get(rule.namespace, RuleCount()) + count
     return counts, victims, times
 
 

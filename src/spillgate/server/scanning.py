@@ -1,6 +1,6 @@
 """What a sweep or a sample is asked and what it answers, and where in the keyspace it stands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from spillgate.config import NamespacePolicy
@@ -87,18 +87,20 @@ class ScanTable:
         """The globs for ``sample.lua``."""
         return [part for index, matching in self._globs for part in (*matching, index)]
 
-    def sweep_arguments(self, rules: Iterable[Rule]) -> list[str | bytes | int]:
-        """The globs for ``sweep.lua``, each with its rule; a namespace that no rule names is only counted."""
-        by_name = self.by_name(rules)
+    def sweep_arguments(self, rules: Mapping[str, Rule]) -> list[str | bytes | int]:
+        """The globs of the namespaces in ``rules`` for ``sweep.lua``, each with its rule."""
         return [
             part
             for index, matching in self._globs
-            for part in (*matching, index, *_encode(by_name[self.names[index - 1]]))
+            if (rule := rules.get(self.names[index - 1])) is not None
+            for part in (*matching, index, *_encode(rule))
         ]
 
-    def by_name(self, rules: Iterable[Rule]) -> dict[str, Rule]:
-        """A rule for each namespace; where several name one, the first decides."""
-        by_name = {name: Rule(name) for name in self.names}
+    def by_name(self, rules: Iterable[Rule], *, others: bool = True) -> dict[str, Rule]:
+        """The rule of each namespace; where several name one, the first decides. ``others`` adds the namespaces that
+        no rule names, so that their keys are counted.
+        """
+        by_name = {name: Rule(name) for name in self.names} if others else {}
         for rule in reversed(tuple(rules)):
             by_name[rule.namespace] = rule
         return by_name

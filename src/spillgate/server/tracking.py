@@ -30,6 +30,7 @@ CHANNEL = "spillgate:wake"
 # While messages come in, they are counted in gulps of this length rather than one by one.
 _GULP_S = 0.01
 _READ_BYTES = 1 << 16
+_LEAST_BURST_BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ class WriteTracker:
             if chunk is None or CHANNEL.encode() in chunk:
                 return Woken(pushed, early=True)
             pushed += len(chunk)
-            if pause.pushed_bytes is not None and pushed >= pause.pushed_bytes:
+            burst = max(_LEAST_BURST_BYTES, pause.pushed_bytes_s * _GULP_S)
+            if len(chunk) >= burst or (pause.pushed_bytes is not None and pushed >= pause.pushed_bytes):
                 return Woken(pushed, early=True)
             self._ready_here(min(_GULP_S, max(0.0, deadline - monotonic())))
         return Woken(pushed)

@@ -6,10 +6,11 @@ Plain, prioritised, delayed, retried and failing jobs, a flow of a parent and it
 
 import asyncio
 import os
+from typing import Any, cast
 
 from bullmq import FlowProducer, Job, Queue, Worker
 
-OPTIONS = {"connection": os.environ["REDIS_URL"]}
+OPTIONS: Any = {"connection": os.environ["REDIS_URL"]}
 
 
 async def work(job: Job, _token: str) -> int:
@@ -37,7 +38,7 @@ async def main() -> None:
     )
     await queue.upsertJobScheduler("nightly", {"pattern": "0 3 * * *"}, "nightly", {"number": 8})
     done = asyncio.Queue()
-    worker = Worker("numbers", work, OPTIONS)
+    worker = Worker("numbers", cast("Any", work), OPTIONS)
     worker.on("completed", lambda job, _result: done.put_nowait(job.name))
     worker.on("failed", lambda job, _error: done.put_nowait(job.name))
     expected = ["broken", "broken", "child", "later", "parent", "plain", "urgent"]

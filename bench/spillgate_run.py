@@ -1,0 +1,89 @@
+"""`spillgate run`, as users run it: a process of its own that has to notice everything by itself."""
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import redis
+
+ROOT = Path(__file__).parent.parent
+REFERENCE_POLICY = ROOT / "examples" / "ceo-platform.toml"
+
+_START_S = 15.0
+_STOP_S = 10.0
+_RUNNER = """
+import logging, signal, sys
+from pathlib import Path
+from spillgate import Governor, load_policy
+logging.basicConfig(level=logging.INFO)
+governor = Governor(load_policy(Path(sys.argv[1]), env={}, flags={"url": sys.argv[2]}))
+signal.signal(signal.SIGTERM, lambda *_: governor.stop(0))
+governor.run()
+"""
+
+
+def run_command(policy: Path, url: str) -> list[str]:
+    """The command line."""
+    if importlib.util.find_spec("spillgate.cli"):
+        return [sys.executable, "-m", "spillgate", "run", "--no-web", "--config", str(policy), "--url", url]
+    return [sys.executable, "-c", _RUNNER, str(policy), url]
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what would change a policy."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("SPILLGATE_", "REDIS_URL"))}
+
+
+@contextlib.contextmanager
+def governed(port: int, policy: Path = REFERENCE_POLICY, *, idle_s: float = 3.0) -> Iterator[psutil.Process]:
+    """Have the server governed: a governor that has looked around and then been idle for ``idle_s`` seconds.
+
+    Raises:
+        RuntimeError: it did not start, ended by itself, or did not end when told to; the message has its log.
+    """
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            run_command(policy, f"redis://127.0.0.1:{port}/0"),
+            cwd=ROOT,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+        try:
+            _await_first_sweep(process, port)
+            time.sleep(idle_s)
+            yield psutil.Process(process.pid)
+            ended_early = process.poll() is not None
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_S)
+            if ended_early or process.poll() is None:
+                log.seek(0)
+                raise RuntimeError(f"the governor {'ended by itself' if ended_early else 'did not end'}:\n{log.read()}")
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _await_first_sweep(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + _START_S
+    with redis.Redis(port=port) as client:
+        while time.monotonic() < deadline and process.poll() is None:
+            if "cmdstat_evalsha" in client.info("commandstats"):
+                return
+            time.sleep(0.05)
+    raise RuntimeError("the governor did not look at the server")
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """User and system time that a process has used."""
+    times = process.cpu_times()
+    return times.user + times.system
