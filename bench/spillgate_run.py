@@ -31,8 +31,10 @@ governor.run()
 
 def run_command(policy: Path, url: str) -> list[str]:
     """The command line."""
-    if importlib.util.find_spec("spillgate.cli"):
-        return [sys.executable, "-m", "spillgate", "run", "--no-web", "--config", str(policy), "--url", url]
+    cli = importlib.util.find_spec("spillgate.cli")
+    if cli is not None and cli.origin is not None:
+        main = "import sys; from spillgate.cli import main; sys.exit(main())"
+        return [sys.executable, "-c", main, "run", "--no-web", "--config", str(policy), "--url", url]
     return [sys.executable, "-c", _RUNNER, str(policy), url]
 
 
@@ -58,29 +60,31 @@ def governed(port: int, policy: Path = REFERENCE_POLICY, *, idle_s: float = 3.0)
             stderr=log,
         )
         try:
-            _await_first_sweep(process, port)
+            started = _has_looked(process, port)
             time.sleep(idle_s)
-            yield psutil.Process(process.pid)
+            if started:
+                yield psutil.Process(process.pid)
             ended_early = process.poll() is not None
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_S)
-            if ended_early or process.poll() is None:
+            if not started or ended_early or process.poll() is None:
                 log.seek(0)
-                raise RuntimeError(f"the governor {'ended by itself' if ended_early else 'did not end'}:\n{log.read()}")
+                raise RuntimeError(f"the governor did not look, ended by itself or did not end:\n{log.read()}")
         finally:
             process.kill()
             process.wait()
 
 
-def _await_first_sweep(process: subprocess.Popen[bytes], port: int) -> None:
+def _has_looked(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Whether it has swept over some keys, which it does last of all when it starts."""
     deadline = time.monotonic() + _START_S
     with redis.Redis(port=port) as client:
         while time.monotonic() < deadline and process.poll() is None:
             if "cmdstat_evalsha" in client.info("commandstats"):
-                return
+                return True
             time.sleep(0.05)
-    raise RuntimeError("the governor did not look at the server")
+    return False
 
 
 def cpu_seconds(process: psutil.Process) -> float:

@@ -154,7 +154,7 @@ class Unlink(StrEnum):
 class Rule:
     """What a sweep does to the keys of one namespace.
 
-    ``cap_ms`` lowers a longer (or missing) TTL to itself; ``give_ms`` is set on keys that have none; 0 turns either off.
+    ``cap_ms`` lowers a longer (or missing) TTL to itself; ``give_ms`` is set on keys without one; 0 turns either off.
     Under ``Unlink.CUT`` a key goes if it is idle longer than ``idle_s``, or as long and its TTL is at most ``ttl_ms``
     (no TTL counts as the longest). Where ``idle_s`` is None only the TTL decides.
     """
@@ -190,8 +190,8 @@ class ActionKind(StrEnum):
 class Action:
     """One step of a plan.
 
-    ``rules`` is everything the step may change: what no rule names is not touched. ``bytes_wanted`` bounds what it frees
-    (None: its pass is not bounded by bytes).
+    ``rules`` is everything the step may change: what no rule names is not touched. ``bytes_wanted`` bounds what it
+    frees (None: its pass is not bounded by bytes).
     """
 
     kind: ActionKind

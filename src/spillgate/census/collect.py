@@ -31,9 +31,8 @@ def collect_census(gateway: Gateway, *, hurried: bool = False) -> Census:
         total = reply.total_keys
         cursor = reply.cursor
         exact = number == 0 and cursor == 0
-        if cursor == 0:
-            if exact or not gateway.capabilities.random_cursor:
-                break
+        if cursor == 0 and (exact or not gateway.capabilities.random_cursor):
+            break
     names = gateway.table.names
     sizes_known = gateway.capabilities.memory_usage
     return estimate_census(names, runs, total, gateway.now(), exact=exact, sizes_known=sizes_known)

@@ -6,7 +6,7 @@ from time import sleep
 
 from spillgate.errors import BudgetExhausted, ServerError
 from spillgate.governor.recent import Recent
-from spillgate.model import Action, ActionKind, Outcome, Plan, Reading, Stop
+from spillgate.model import Action, ActionKind, Outcome, Plan, Reading, Rule, Stop
 from spillgate.policy.plan import LONGEST_CALL_US
 from spillgate.server.gateway import Gateway
 from spillgate.server.scanning import CallBounds, RuleCount, SweepReply, scan_position
@@ -63,9 +63,7 @@ class Cleaner:
         wrote: Callable[[int, float], None],
         dry_run: bool = False,
     ) -> None:
-        """``interrupt`` is asked after each call whether to stop; ``wrote`` is told what others wrote between calls, as
-        bytes and seconds.
-        """
+        """``interrupt`` is asked after each call whether to stop; ``wrote`` is told what others wrote between calls."""
         self._gateway = gateway
         self._recent = recent
         self._interrupt = interrupt
@@ -153,12 +151,11 @@ class Cleaner:
         """Call after call until the target, the end of the pass, or an interruption."""
         budget_us = plan.call_budget_us
         previous: Reading | None = None
+        rules = self._rules(action)
         while True:
             bounds = CallBounds(_KEYS_A_CALL, budget_us, self._need(plan, action, progress))
             asked_at_s = self._gateway.now()
-            reply = self._gateway.sweep(
-                progress.cursor, action.rules, bounds, dry_run=self._dry_run, blind=plan.urgent
-            )
+            reply = self._gateway.sweep(progress.cursor, rules, bounds, dry_run=self._dry_run, blind=plan.urgent)
             progress.fold(reply)
             self._recent.saw_call(reply, reply.reading.at_s - asked_at_s)
             grown = 0 if previous is None else reply.used_before_bytes - previous.used_bytes
@@ -175,6 +172,12 @@ class Cleaner:
                 return Stop.COMPLETE
             if grown > reply.freed_bytes:
                 budget_us = min(LONGEST_CALL_US, budget_us * 2)
+
+    def _rules(self, action: Action) -> tuple[Rule, ...]:
+        """In a dry run what an earlier step would have deleted is still there, and must not count again."""
+        if not self._dry_run or action.namespace is None:
+            return action.rules
+        return tuple(rule for rule in action.rules if rule.namespace == action.namespace)
 
     def _over(self, plan: Plan, action: Action, progress: Progress) -> Stop | None:
         """Whether the step has done enough."""

@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Iterator
+from typing import Self
 
 from spillgate.census.collect import collect_census
 from spillgate.config import Policy
@@ -52,7 +53,7 @@ class Governor:
         self.clock = clock or Clock()
         self.journal = Journal(self.clock.wall)
         self.dry_run = dry_run
-        self._rng = random.Random(seed)  # noqa: S311 - places to start a scan from, no secrets
+        self._rng = random.Random(seed)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._busy = threading.Lock()
@@ -65,6 +66,8 @@ class Governor:
         self._retry_s = _FIRST_RETRY_S
         self._woken = Woken()
         self._next_policy: Policy | None = None
+        self._by_hand = False
+        self._ended = False
         self._told: dict[str, float] = {}
         self._adopt(policy)
 
@@ -79,7 +82,7 @@ class Governor:
             allow=lambda: self._meter.budget(self._gateway.commands).remaining,
             rng=self._rng,
         )
-        self._tracker = WriteTracker(self._gateway.new_connection)
+        self._tracker = WriteTracker(self._gateway.subscribe)
         self._recent = Recent(policy)
         self._watch = Watch(policy, self._gateway)
         self._cleaner = Cleaner(
@@ -103,11 +106,12 @@ class Governor:
             readings=self._watch.readings,
             commands=self._gateway.commands,
             totals=self._totals,
+            ended=self._ended,
         )
 
     # Life
 
-    def __enter__(self) -> "Governor":
+    def __enter__(self) -> Self:
         """Start the thread."""
         self.start()
         return self
@@ -153,7 +157,11 @@ class Governor:
                 pause = self.cycle()
                 if not self._stopping.is_set():
                     self._wait(pause)
+        except Exception as error:
+            self._error = str(error)  # who looks at the state later sees why nothing moves
+            raise
         finally:
+            self._ended = True
             self._note(Event.STOPPED, "governor stopped")
             self.close()
 
@@ -189,7 +197,7 @@ class Governor:
             return self._pause()
 
     def cleanup(self, level: Level, only: frozenset[str] = frozenset()) -> tuple[Plan, tuple[Outcome, ...]]:
-        """A cleanup by hand, as at ``level``; of the namespaces in ``only``, where some are named, whatever the pressure.
+        """A cleanup by hand, as at ``level``; of the namespaces in ``only`` where some are named, at any pressure.
 
         Raises:
             ServerError: the server failed.
@@ -200,7 +208,29 @@ class Governor:
             self._take_census()
             plan = self._decide(assessment, level, only)
             self._note(Event.PLAN, words.plan(plan, by_hand=True, dry_run=self.dry_run))
-            return plan, tuple(self._carry_out(plan))
+            self._by_hand = True
+            try:
+                return plan, tuple(self._carry_out(plan))
+            finally:
+                self._by_hand = False
+
+    def look(self, apart_s: float = 0.0) -> State:
+        """Look without acting: a census, and two readings ``apart_s`` seconds apart, which tell how fast memory fills.
+
+        Raises:
+            ServerError: the server failed.
+            LimitUnknown: no limit is declared and the server has none.
+        """
+        with self._busy:
+            if self._capabilities is None:
+                self._capabilities = self._connect()
+            if self._capabilities.scan:
+                self._take_census()
+            self._refresh()
+            if apart_s:
+                self._stopping.wait(apart_s)
+                self._refresh()
+            return self.state
 
     def _take_over_policy(self) -> None:
         if self._next_policy is None:
@@ -238,13 +268,14 @@ class Governor:
         self._woken = Woken()
         return self._assess(reading)
 
-    def _connect(self) -> None:
+    def _connect(self) -> Capabilities:
         self._capabilities = self._gateway.probe()
         self._tracker.enabled = self._capabilities.tracking
         self._recent = Recent(self._policy)
         self._note(Event.SERVER, words.connected(self._policy.server, self._capabilities))
         for cost in self._capabilities.missing():
             self._note(Event.SERVER, f"not available: {cost}")
+        return self._capabilities
 
     def _assess(self, reading: Reading) -> Assessment:
         before = self._watch.assessment
@@ -328,7 +359,8 @@ class Governor:
         if self._stopping.is_set():
             return Stop.ASKED
         assessment = self._assess(self._watch.carried(reading))
-        return Stop.PREEMPTED if assessment.raw_level > plan.level and not self.dry_run else None
+        yields = not self._by_hand and not self.dry_run
+        return Stop.PREEMPTED if yields and assessment.raw_level > plan.level else None
 
     # Small parts
 

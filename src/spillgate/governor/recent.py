@@ -1,9 +1,10 @@
 """What passes over the whole keyspace have shown lately, so that a cleanup in a long flood need not look again."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from spillgate.config import Cleanup, Policy
-from spillgate.model import Action, ActionKind, Census, Estimate, Level, Outcome, Stop
+from spillgate.model import ActionKind, Census, Estimate, Level, Outcome, Stop
 from spillgate.policy.plan import Known
 from spillgate.server.scanning import RuleCount, SweepReply
 
@@ -58,10 +59,15 @@ class Recent:
         """One more call: how fast it went, and whether a namespace held empty turns out not to be."""
         if reply.visited >= _LEAST_TIMED_KEYS:
             self._us_a_key += _SMOOTHING * (seconds * 1e6 / reply.visited - self._us_a_key)
-        cleared = {ns.name for ns in self.policy.namespaces if ns.cleanup is Cleanup.CLEAR}
-        for name in cleared & self._empty.keys():
-            if reply.counts.get(name, RuleCount()).matched:
-                del self._empty[name]
+        self._met(name for name, count in reply.counts.items() if count.matched)
+
+    def _met(self, names: Iterable[str]) -> None:
+        """Keys of these namespaces were seen: what was found empty is so no more. Of `expired` ones only orphans would
+        count, and those take a pass to be told apart.
+        """
+        orphans_only = {ns.name for ns in self.policy.namespaces if ns.cleanup is Cleanup.EXPIRED}
+        for name in set(names) - orphans_only:
+            self._empty.pop(name, None)
 
     def saw_pass(self, outcome: Outcome, level: Level, counts: dict[str, RuleCount], now_s: float) -> None:
         """One more step that ended."""
@@ -96,7 +102,8 @@ class Recent:
             self.counts = KeyCounts(now_s, complete=False, by_namespace=rough)
 
     def saw_census(self, census: Census) -> None:
-        """A census of every key is a full round."""
+        """A census tells which namespaces have keys; one of every key is a full round."""
+        self._met(row.name for row in census.namespaces if row.keys.value)
         if census.exact:
             exact = {row.name: row.keys for row in census.namespaces}
             self.counts = KeyCounts(census.at_s, complete=True, by_namespace=exact)

@@ -37,6 +37,7 @@ class State:
     """``error`` is why the latest look failed, None when it did not; the rest then stands as it was last seen.
 
     ``at_unix_s`` is when the server was last read, ``pause_s`` how long the governor waits until it looks again.
+    ``ended`` says that the loop is over, and with it all looking.
     """
 
     policy: Policy
@@ -52,6 +53,7 @@ class State:
     readings: int = 0
     commands: int = 0
     totals: Totals = field(default_factory=Totals)
+    ended: bool = False
 
     @property
     def level_label(self) -> str:

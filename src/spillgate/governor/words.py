@@ -16,13 +16,15 @@ def started(policy: Policy, *, dry_run: bool) -> str:
     """The governor begins."""
     mode = "dry run: nothing will be deleted or re-timed; " if dry_run else ""
     expendable = sum(not ns.protected for ns in policy.namespaces)
-    return f"{mode}governing {mask_url(policy.server.url)}: {expendable} of {len(policy.namespaces)} namespaces expendable"
+    url = mask_url(policy.server.url)
+    return f"{mode}governing {url}: {expendable} of {len(policy.namespaces)} namespaces are expendable"
 
 
 def connected(server: ServerSettings, capabilities: Capabilities) -> str:
     """A server that was probed."""
     user = f" as {capabilities.user}" if capabilities.user else ""
-    return f"connected to {mask_url(server.url)}{user}: {capabilities.product} {capabilities.version or 'of unknown version'}"
+    version = capabilities.version or "of unknown version"
+    return f"connected to {mask_url(server.url)}{user}: {capabilities.product} {version}"
 
 
 def changes(before: Reading | None, after: Reading) -> Iterator[tuple[Event, str]]:

@@ -50,8 +50,10 @@ class CommandBudget:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """How long to wait for the next look. A write tracker cuts it short after ``pushed_bytes`` of messages in all, or
-    when they come faster than ``pushed_bytes_s``; None where it is not needed.
+    """How long to wait for the next look.
+
+    A write tracker cuts it short after ``pushed_bytes`` of messages in all (None: it is not needed), or when they come
+    faster than ``pushed_bytes_s``.
     """
 
     seconds: float

@@ -50,7 +50,7 @@ class Known:
     pass_s: float = 0.0
 
     def reaction_s(self, policy: Policy) -> float:
-        """How long until a cleanup frees anything: the shortest pause, and the pass that comes first where one is due."""
+        """How long until a cleanup frees anything: the shortest pause, and the pass that comes first if one is due."""
         return policy.monitor.min_interval_s + (0.0 if self.purged else self.pass_s)
 
 
@@ -131,9 +131,13 @@ class _Steps:
         return f"{self.assessment.reason}; data is not what fills it ({held}): deleting keys would not help"
 
     def named(self, only: frozenset[str]) -> tuple[Action, ...]:
-        """The steps of some namespaces. They run to their end, but a trim goes no further than the target asks."""
+        """The steps of some namespaces; no other is touched. A trim goes no further than the target asks."""
         return tuple(
-            replace(action, bytes_wanted=self.wanted) if action.kind is ActionKind.TRIM else action
+            replace(
+                action,
+                rules=tuple(rule for rule in action.rules if rule.namespace in only),
+                bytes_wanted=self.wanted if action.kind is ActionKind.TRIM else action.bytes_wanted,
+            )
             for action in self._by_priority()
             if action.namespace in only and (action.kind is not ActionKind.TRIM or self.wanted > 0)
         )
@@ -157,9 +161,7 @@ class _Steps:
     def _loss_free(self) -> tuple[Action, ...]:
         if self.known.capped:
             return ()
-        rules = tuple(
-            Rule(ns.name, cap_ms=_ms(ns.ttl_s)) for ns in self.policy.namespaces if _may_cap(ns) and ns.ttl_s
-        )
+        rules = tuple(Rule(ns.name, cap_ms=_ms(ns.ttl_s)) for ns in self.policy.namespaces if _may_cap(ns) and ns.ttl_s)
         return (Action(ActionKind.CAP, None, rules, "drops what has expired, caps TTLs at the policy's"),)
 
     def _first(self) -> tuple[Action, ...]:
@@ -213,13 +215,16 @@ class _Steps:
 
     def _shorten(self, ns: NamespacePolicy, place: str) -> list[tuple[ActionKind, Rule, str]]:
         ttl_s = ns.critical_ttl_s if self.level is Level.CRITICAL else ns.emergency_ttl_s
-        cap = min(_ms(ttl_s), self._steer_ms() or _ms(ttl_s))
+        steer = self._steer_ms()
+        cap = min(_ms(ttl_s), steer or _ms(ttl_s))
         shorten = f"{place}: TTLs down to {format_duration(cap / 1000)}"
         trim = f"{place}: pressure stays, so those nearest their end go first"
         steps = [(ActionKind.TRIM, self._cut(ns, self.wanted, cap), trim)]
         left = self.assessment.time_to_limit_s
-        # Shorter TTLs free nothing before they run out. With less time than that they are set on the way, by the trim.
-        if self.known.capped or (left is not None and left < cap / 1000):
+        # Shorter TTLs free nothing before they run out. With less time than that they are set on the way, by the trim;
+        # unless the server's evictor is to see them, which helps at once.
+        too_late = left is not None and left < cap / 1000 and not steer
+        if self.known.capped or self.urgent or too_late:
             return steps
         return [(ActionKind.SHORTEN, Rule(ns.name, cap_ms=cap), shorten), *steps]
 
@@ -257,7 +262,7 @@ class _Steps:
 
 
 def cut_off(namespace: str, sample: tuple[KeySample, ...], share: float, cap_ms: int = 0) -> Rule:
-    """The trim rule under which ``share`` of the sampled bytes goes: the longest idle, among equals the soonest to expire.
+    """The trim rule under which ``share`` of the sampled bytes goes: the longest idle, of equals the soonest to expire.
 
     Where idle times are unknown, or tell too little apart, the TTL decides alone.
     """

@@ -58,7 +58,7 @@ class FillRates:
 
     @property
     def high_bytes_s(self) -> float:
-        """A high quantile (nearest rank) of the recent rates, the latest where it is higher; 0 while nothing is known."""
+        """A high quantile (nearest rank) of the recent rates, or the latest if it is higher; 0 while none is known."""
         if not self.samples:
             return 0.0
         rank = min(int(_RATE_QUANTILE * len(self.samples)), len(self.samples) - 1)

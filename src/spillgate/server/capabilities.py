@@ -1,12 +1,16 @@
 """What a server allows, tried once, and what the lack of it costs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from spillgate.errors import AuthenticationFailed, ServerBusy, ServerError, ServerLoading, ServerUnreachable
+from spillgate.server.info import parse_fields
+
 _COSTS = {
-    "evaluate": "EVAL: cleaning goes through pipelines, several times slower, and a key may change between look and delete",
+    "evaluate": "EVAL: cleaning goes through pipelines, more slowly, and a key may change between look and delete",
     "script_clock": "a clock in scripts: calls are bounded by their number of keys alone",
     "idle": "OBJECT IDLETIME: the order falls back to time to live, and orphans without a TTL are not found",
-    "memory_usage": "MEMORY USAGE: bytes by namespace are unknown; budgets are not enforced and trims are not measured first",
+    "memory_usage": "MEMORY USAGE: bytes by namespace stay unknown, budgets are not enforced, trims not measured first",
     "scan": "SCAN: keys cannot be visited, so nothing can be cleaned up",
     "config": "CONFIG GET: server settings cannot be checked",
     "tracking": "CLIENT TRACKING: a flood is noticed at the next look only; choose a shorter interval",
@@ -37,3 +41,64 @@ class Capabilities:
     def missing(self) -> tuple[str, ...]:
         """What is missing, each with what that costs. Script flags are only missed by versions that know of none."""
         return tuple(cost for name, cost in _COSTS.items() if not getattr(self, name))
+
+
+def probe(call: Callable[..., object]) -> Capabilities:
+    """Try each command once. What is forbidden counts as missing.
+
+    Raises:
+        ServerError: the server is unreachable, loading or busy, which says nothing about what it allows.
+    """
+    info = call("INFO")
+    fields = parse_fields(info) if isinstance(info, bytes) else {}
+    product = _product(fields)
+    user = _attempt(call, "ACL", "WHOAMI")
+    lfu = "lfu" in fields.get("maxmemory_policy", "")
+
+    def can(*command: str | int) -> bool:
+        return _attempt(call, *command) is not _FORBIDDEN
+
+    return Capabilities(
+        product=product,
+        version=fields.get("valkey_version") or fields.get("redis_version"),
+        user=user.decode("utf-8", "replace") if isinstance(user, bytes) else None,
+        evaluate=can("EVAL", "return 1", 0),
+        script_clock=_has_script_clock(call),
+        script_flags=can("EVAL", "#!lua flags=allow-oom\nreturn 1", 0),
+        idle=not lfu and can("OBJECT", "IDLETIME", _ABSENT_KEY),
+        memory_usage=can("MEMORY", "USAGE", _ABSENT_KEY),
+        scan=can("SCAN", 0, "COUNT", 1),
+        config=can("CONFIG", "GET", "maxmemory"),
+        tracking=can("CLIENT", "TRACKING", "OFF"),
+        random_cursor=product != "unknown" and fields.get("redis_mode") == "standalone",
+        acl=isinstance(user, bytes),
+    )
+
+
+_FORBIDDEN = object()
+_ABSENT_KEY = "spillgate:probe"
+
+
+def _product(fields: dict[str, str]) -> str:
+    """Who made the server. Compatible servers that do not say so in the words of these two stay unknown."""
+    if fields.get("server_name") == "valkey":
+        return "valkey"
+    return "redis" if "redis_version" in fields and "redis_build_id" in fields else "unknown"
+
+
+def _has_script_clock(call: Callable[..., object]) -> bool:
+    """Whether a clock moves while a script runs: os.clock in Valkey, TIME in Redis up to 7.0."""
+    spin = "for i = 1, 4000 do end"
+    clock = f"local c = rawget(_G, 'os').clock local a = c() {spin} return c() > a and 1 or 0"
+    time = f"local a = redis.call('TIME') {spin} {spin} local b = redis.call('TIME') return a[2] ~= b[2] and 1 or 0"
+    return _attempt(call, "EVAL", clock, 0) == 1 or _attempt(call, "EVAL", time, 0) == 1
+
+
+def _attempt(call: Callable[..., object], *command: str | int) -> object:
+    """The reply, or ``_FORBIDDEN``. Errors that will pass are raised."""
+    try:
+        return call(*command)
+    except (ServerUnreachable, ServerLoading, ServerBusy, AuthenticationFailed):
+        raise
+    except ServerError:
+        return _FORBIDDEN

@@ -79,13 +79,13 @@ def _dataset(fields: InfoFields, used: int) -> int | None:
 
 
 def _keyspace(fields: InfoFields, database: int) -> tuple[int | None, int | None]:
-    """Keys, and keys with a TTL, of one logical database. An empty database has no line; a partial INFO has no total."""
+    """Keys, and keys with a TTL, of one logical database; an empty one has no line, a partial INFO tells of none."""
     if "keyspace_hits" not in fields:
         return None, None
     line = fields.get(f"db{database}")
     if line is None:
         return 0, 0
-    counts = dict(part.partition("=")[::2] for part in line.split(","))
+    counts = _pairs(line)
     return _whole(counts, "keys"), _whole(counts, "expires")
 
 
@@ -93,5 +93,11 @@ def _refused(fields: InfoFields) -> int | None:
     """Writes refused for want of memory. The server counts errors by kind since 6.2 and omits kinds not yet seen."""
     line = fields.get("errorstat_OOM")
     if line is not None:
-        return _whole(dict([line.partition("=")[::2]]), "count")
+        return _whole(_pairs(line), "count")
     return 0 if "keyspace_hits" in fields and "total_error_replies" in fields else None
+
+
+def _pairs(line: str) -> dict[str, str]:
+    """The parts of a value such as ``keys=5,expires=2``."""
+    parted = (part.partition("=") for part in line.split(","))
+    return {name: value for name, _, value in parted}

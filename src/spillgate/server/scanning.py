@@ -97,8 +97,9 @@ class ScanTable:
         ]
 
     def by_name(self, rules: Iterable[Rule], *, others: bool = True) -> dict[str, Rule]:
-        """The rule of each namespace; where several name one, the first decides. ``others`` adds the namespaces that
-        no rule names, so that their keys are counted.
+        """The rule of each namespace; where several name one, the first decides.
+
+        ``others`` adds the namespaces that no rule names, so that their keys are counted.
         """
         by_name = {name: Rule(name) for name in self.names} if others else {}
         for rule in reversed(tuple(rules)):

@@ -21,10 +21,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from redis.connection import Connection
-from redis.exceptions import RedisError
-
+from spillgate.errors import ServerError
 from spillgate.policy.pacing import Pause
+from spillgate.server.driver import PushConnection
 
 CHANNEL = "spillgate:wake"
 # While messages come in, they are counted in gulps of this length rather than one by one.
@@ -44,15 +43,15 @@ class Woken:
 class WriteTracker:
     """The pauses of one governor. Unless ``enabled`` it only waits them out."""
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
-        """Prepare; ``connect`` makes a RESP3 connection to the governed server."""
+    def __init__(self, subscribe: Callable[[str], PushConnection]) -> None:
+        """Prepare; ``subscribe`` opens a connection to the governed server that listens to a channel."""
         self.enabled = False
-        self._connect = connect
-        self._connection: Connection | None = None
+        self._subscribe = subscribe
+        self._connection: PushConnection | None = None
         self._socket: socket.socket | None = None
         self._armed = False
         self._wake_here, self._wake_there = socket.socketpair()
-        self._wake_here.setblocking(False)
+        self._wake_here.settimeout(0)
 
     def wake(self) -> None:
         """End the present pause, or the next; safe from any thread and from signal handlers."""
@@ -68,7 +67,7 @@ class WriteTracker:
     def disconnect(self) -> None:
         """Drop the connection to the server; the next pause makes a new one."""
         if self._connection is not None:
-            self._connection.disconnect()
+            self._connection.close()
         self._connection = self._socket = None
         self._armed = False
 
@@ -106,29 +105,22 @@ class WriteTracker:
         """Switch the messages on or off. Whatever fails is tried again at the next pause: a look comes anyway."""
         try:
             if wanted and self._connection is None:
-                self._subscribe(self._connect())
+                self._connection = self._subscribe(CHANNEL)
+                self._socket = self._connection.socket
             if self._connection is not None and wanted is not self._armed:
                 mode = ("ON", "BCAST", "NOLOOP") if wanted else ("OFF",)
-                self._connection.send_command("CLIENT", "TRACKING", *mode)
+                self._connection.send("CLIENT", "TRACKING", *mode)
                 self._armed = wanted
             if not wanted:
                 self._drain()
-        except (RedisError, OSError):
+        except ServerError:
             self.disconnect()
-
-    def _subscribe(self, connection: Connection) -> None:
-        connection.connect()
-        connection.send_command("SUBSCRIBE", CHANNEL)
-        connection.read_response(push_request=True)
-        self._connection = connection
-        # The driver would parse each message; only their bytes matter here, so they are read off the socket itself.
-        self._socket = connection._sock  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     def _drain(self) -> bytes | None:
         """Whatever has come in; None when the server closed the connection."""
         if self._socket is None:
             return b""
-        self._socket.setblocking(False)
+        self._socket.settimeout(0)
         gathered = b""
         try:
             while chunk := self._socket.recv(_READ_BYTES):

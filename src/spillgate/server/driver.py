@@ -1,0 +1,213 @@
+"""The boundary to redis-py: connections made from settings, its errors turned into ours.
+
+A driver holds one connection and is used by one thread at a time.
+"""
+
+import hashlib
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from socket import socket
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from redis import Redis, exceptions
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionInterface, ConnectionPool
+from redis.retry import Retry
+
+from spillgate.config import ServerSettings, Verify
+from spillgate.errors import (
+    AuthenticationFailed,
+    BudgetExhausted,
+    CommandUnavailable,
+    ConfigError,
+    OutOfMemory,
+    PermissionDenied,
+    ServerBusy,
+    ServerError,
+    ServerLoading,
+    ServerReadOnly,
+    ServerUnreachable,
+    mask_url,
+)
+
+Argument = str | bytes | int
+Command = tuple[Argument, ...]
+
+_SCHEMES: Final = {"redis", "rediss", "unix"}
+
+
+class Script:
+    """A server-side script, sent whole once and by its hash afterwards."""
+
+    __slots__ = ("digest", "text")
+
+    def __init__(self, name: str) -> None:
+        """Read ``lua/<name>.lua``."""
+        self.text = (resources.files("spillgate.server") / "lua" / f"{name}.lua").read_bytes()
+        self.digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
+
+
+class Driver:
+    """One connection to one server, made when first needed and anew after it was lost."""
+
+    def __init__(self, settings: ServerSettings, *, allow: Callable[[], int | None]) -> None:
+        """Prepare; nothing is sent yet. ``allow`` tells before each command how many are left today (None: no cap).
+
+        Raises:
+            ConfigError: the URL needs more than a single server.
+        """
+        self.commands = 0
+        self._settings = settings
+        self._allow = allow
+        self._pool = _connection_pool(settings, protocol=2)
+        self._client: Any = Redis(connection_pool=self._pool)
+        self._client.set_response_callback("INFO", _as_it_is)
+
+    @property
+    def database(self) -> int:
+        """The number of the logical database in use."""
+        return int(self._pool.connection_kwargs.get("db") or 0)
+
+    def close(self) -> None:
+        """Close the connection; the next command makes a new one."""
+        cast("Any", self._pool).disconnect()
+
+    def subscribe(self, channel: str) -> "PushConnection":
+        """Open a second connection to the same server, for messages that it pushes.
+
+        Raises:
+            ServerError: of the kind that tells what went wrong.
+        """
+        with self._translated("SUBSCRIBE"):
+            return PushConnection(_connection_pool(self._settings, protocol=3).make_connection(), channel)
+
+    def call(self, *command: Argument) -> Any:
+        """The reply to one command.
+
+        Raises:
+            BudgetExhausted: the day's commands are spent.
+            ServerError: of the kind that tells what went wrong.
+        """
+        self._spend(1)
+        with self._translated(str(command[0])):
+            return self._client.execute_command(*command)
+
+    def run(self, script: Script, *arguments: Argument) -> Any:
+        """The reply of a script; errors as of `call`."""
+        self._spend(1)
+        with self._translated("EVALSHA"):
+            try:
+                return self._client.execute_command("EVALSHA", script.digest, 0, *arguments)
+            except exceptions.NoScriptError:
+                pass
+        return self.call("EVAL", script.text, 0, *arguments)
+
+    def pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to several commands in one round trip, without MULTI; a failed one has its error in its place."""
+        if not commands:
+            return []
+        self._spend(len(commands))
+        with self._translated(str(commands[0][0])):
+            pipe = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command)
+            return pipe.execute(raise_on_error=False)
+
+    def _spend(self, count: int) -> None:
+        left = self._allow()
+        if left is not None and left < count:
+            raise BudgetExhausted
+        self.commands += count
+
+    @contextmanager
+    def _translated(self, command: str) -> Generator[None]:
+        """The driver's errors into ours, the cause kept."""
+        try:
+            yield
+        except exceptions.AuthenticationError as error:
+            raise AuthenticationFailed(f"{mask_url(self._settings.url)}: {error}") from error
+        except exceptions.BusyLoadingError as error:
+            raise ServerLoading from error
+        except exceptions.ReadOnlyError as error:
+            raise ServerReadOnly from error
+        except exceptions.OutOfMemoryError as error:
+            raise OutOfMemory from error
+        except exceptions.NoPermissionError as error:
+            raise PermissionDenied(f"{command}: {error}", command=command) from error
+        except exceptions.ResponseError as error:
+            raise _response_error(str(error), command) from error
+        except (exceptions.RedisError, OSError) as error:
+            raise ServerUnreachable(f"{mask_url(self._settings.url)}: {error}") from error
+
+
+class PushConnection:
+    """A RESP3 connection that is subscribed to one channel and read off its socket, as raw bytes."""
+
+    def __init__(self, connection: ConnectionInterface, channel: str) -> None:
+        """Connect and subscribe."""
+        self._connection: Any = connection
+        self._connection.connect()
+        self._connection.send_command("SUBSCRIBE", channel)
+        self._connection.read_response(push_request=True)
+        # The driver would parse each message, at some microseconds each, where their bytes are all that matters.
+        self.socket: socket = self._connection._sock  # noqa: SLF001
+
+    def send(self, *command: str) -> None:
+        """Send a command; its reply comes in among the messages.
+
+        Raises:
+            ServerUnreachable: the connection is lost.
+        """
+        try:
+            self._connection.send_command(*command)
+        except (exceptions.RedisError, OSError) as error:
+            raise ServerUnreachable(str(error)) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+
+
+def _response_error(text: str, command: str) -> ServerError:
+    """Errors that the driver has no class for, and those that a script met inside the server and passes on."""
+    if text.startswith("BUSY"):
+        return ServerBusy()
+    if "READONLY" in text:
+        return ServerReadOnly()
+    if "NOPERM" in text or "ACL failure" in text or "no permissions" in text:
+        return PermissionDenied(f"{command}: {text}", command=command)
+    if any(words in text.lower() for words in ("unknown command", "unknown subcommand", "not allowed")):
+        return CommandUnavailable(f"{command}: {text}", command=command)
+    return ServerError(f"{command}: {text}")
+
+
+def _as_it_is(reply: object, **_options: object) -> object:
+    return reply
+
+
+def _connection_pool(settings: ServerSettings, *, protocol: int) -> ConnectionPool:
+    scheme = urlsplit(settings.url).scheme
+    if scheme not in _SCHEMES:
+        message = f"{mask_url(settings.url)}: only redis://, rediss:// and unix:// servers can be governed so far"
+        raise ConfigError(message)
+    options: dict[str, object] = {}
+    if scheme == "rediss":
+        options = {
+            "ssl_ca_certs": str(settings.ca_file) if settings.ca_file else None,
+            "ssl_certfile": str(settings.cert_file) if settings.cert_file else None,
+            "ssl_keyfile": str(settings.key_file) if settings.key_file else None,
+            "ssl_cert_reqs": "none" if settings.verify is Verify.NONE else "required",
+            "ssl_check_hostname": settings.verify is Verify.FULL,
+        }
+    from_url: Callable[..., ConnectionPool] = cast("Any", ConnectionPool).from_url
+    return from_url(
+        settings.url,
+        protocol=protocol,
+        socket_connect_timeout=settings.connect_timeout_s,
+        socket_timeout=settings.timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        lib_name="spillgate",
+        **options,
+    )
