@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import psutil
@@ -85,14 +85,6 @@ class Row:
         return sum(self.lost.values())
 
 
-@dataclass(slots=True)
-class Flood:
-    """What is measured while a block runs, and after it."""
-
-    server: redis.Redis
-    rows: dict[str, Any] = field(default_factory=dict[str, Any])
-
-
 def run(options: Options) -> Report:
     """Run every scenario on every kind of server, print the rows, and judge them."""
     report = Report("flood")
@@ -128,7 +120,7 @@ def flood(kind: ServerKind, scenario: Scenario, who: str, eviction_policy: str) 
         client.config_set("slowlog-max-len", 100_000)
         kept = seed(client)
         with contextlib.ExitStack() as stack:
-            governor = stack.enter_context(governed(server.port)) if who == "spillgate" else None
+            governor = stack.enter_context(governed(client, server.url)) if who == "spillgate" else None
             return _measure(server, scenario, who, eviction_policy, client, kept, governor)
 
 

@@ -44,7 +44,9 @@ def clean_environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def governed(port: int, policy: Path = REFERENCE_POLICY, *, idle_s: float = 3.0) -> Iterator[psutil.Process]:
+def governed(
+    server: redis.Redis, url: str, policy: Path = REFERENCE_POLICY, *, idle_s: float = 3.0
+) -> Iterator[psutil.Process]:
     """Have the server governed: a governor that has looked around and then been idle for ``idle_s`` seconds.
 
     Raises:
@@ -52,7 +54,7 @@ def governed(port: int, policy: Path = REFERENCE_POLICY, *, idle_s: float = 3.0)
     """
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            run_command(policy, f"redis://127.0.0.1:{port}/0"),
+            run_command(policy, url),
             cwd=ROOT,
             env=clean_environment(),
             stdin=subprocess.DEVNULL,
@@ -60,7 +62,7 @@ def governed(port: int, policy: Path = REFERENCE_POLICY, *, idle_s: float = 3.0)
             stderr=log,
         )
         try:
-            started = _has_looked(process, port)
+            started = _has_looked(process, server)
             time.sleep(idle_s)
             if started:
                 yield psutil.Process(process.pid)
@@ -76,14 +78,13 @@ def governed(port: int, policy: Path = REFERENCE_POLICY, *, idle_s: float = 3.0)
             process.wait()
 
 
-def _has_looked(process: subprocess.Popen[bytes], port: int) -> bool:
+def _has_looked(process: subprocess.Popen[bytes], server: redis.Redis) -> bool:
     """Whether it has swept over some keys, which it does last of all when it starts."""
     deadline = time.monotonic() + _START_S
-    with redis.Redis(port=port) as client:
-        while time.monotonic() < deadline and process.poll() is None:
-            if "cmdstat_evalsha" in client.info("commandstats"):
-                return True
-            time.sleep(0.05)
+    while time.monotonic() < deadline and process.poll() is None:
+        if "cmdstat_evalsha" in server.info("commandstats"):
+            return True
+        time.sleep(0.05)
     return False
 
 

@@ -15,6 +15,7 @@ from spillgate.server.scanning import CallBounds, RuleCount, SweepReply, scan_po
 _KEYS_A_CALL = 20_000
 _LAZYFREE_WAIT_S = 1.0
 _LAZYFREE_LOOK_S = 0.005
+_URGENT_WAIT_S = 0.05
 # Steps that end with their pass, however little or much it freed.
 _WHOLE_PASS = {ActionKind.CAP, ActionKind.UPKEEP}
 
@@ -82,7 +83,7 @@ class Cleaner:
         self._data_bytes = plan.data_bytes
         self._spared_bytes = 0
         for action in plan.actions:
-            # Of one namespace only what the plan's own first pass, or one just before, has found empty is left out.
+            # The plan's own first pass may have found a namespace empty. A cleanup by hand (no target) looks anyway.
             if plan.target_bytes and self._recent.found_empty(action.namespace, self._gateway.now()):
                 continue
             outcome = self._step(plan, action)
@@ -123,17 +124,19 @@ class Cleaner:
 
     def _wait(self, plan: Plan) -> Stop:
         """Until nothing unlinked is still being freed, or long enough."""
-        deadline = self._gateway.now() + _LAZYFREE_WAIT_S
-        while self._gateway.now() < deadline:
-            reading = self._gateway.read_memory()
-            if reading.data_bytes <= plan.target_bytes:
-                return Stop.TARGET
-            if (stop := self._interrupt(plan, reading)) is not None:
-                return stop
-            if not reading.lazyfree_pending:
-                break
+        reading = self._settled(plan, self._gateway.read_memory())
+        self._data_bytes = reading.data_bytes
+        if self._data_bytes <= plan.target_bytes:
+            return Stop.TARGET
+        return self._interrupt(plan, reading) or Stop.COMPLETE
+
+    def _settled(self, plan: Plan, reading: Reading) -> Reading:
+        """``reading``, or a later one, when nothing unlinked is still being freed: it must not be deleted for twice."""
+        deadline = self._gateway.now() + (_URGENT_WAIT_S if plan.urgent else _LAZYFREE_WAIT_S)
+        while reading.lazyfree_pending and self._gateway.now() < deadline:
             sleep(_LAZYFREE_LOOK_S)
-        return Stop.COMPLETE
+            reading = self._gateway.read_memory()
+        return reading
 
     def upkeep(self, action: Action, total_keys: int, call_us: int) -> SweepReply:
         """One slice of a steady round through all keys: TTLs where they are missing, and the counts by namespace.
@@ -161,11 +164,12 @@ class Cleaner:
             grown = 0 if previous is None else reply.used_before_bytes - previous.used_bytes
             if previous is not None:
                 self._wrote(grown, reply.reading.at_s - previous.at_s)
-            previous = reply.reading
+            previous = self._settled(plan, reply.reading)
+            progress.freed_bytes += max(0, reply.reading.used_bytes - previous.used_bytes)
             # A dry run frees nothing, so what it would have freed is taken off the reading.
             self._spared_bytes += reply.freed_bytes if self._dry_run else 0
-            self._data_bytes = reply.reading.data_bytes - self._spared_bytes
-            stop = self._over(plan, action, progress) or self._interrupt(plan, reply.reading)
+            self._data_bytes = previous.data_bytes - self._spared_bytes
+            stop = self._over(plan, action, progress) or self._interrupt(plan, previous)
             if stop is not None:
                 return stop
             if progress.complete:

@@ -28,6 +28,10 @@ class CommandMeter:
     def _today(self) -> int:
         return int(self._clock.wall() // DAY_S)
 
+    def change(self, per_day: int, sent: int) -> None:
+        """Another cap from now on, and ``sent`` counts from 0 again; what was used today stays used."""
+        self._per_day, self._used_before = per_day, self._used_before - sent
+
     def budget(self, sent: int) -> CommandBudget:
         """The budget now, where ``sent`` commands have been sent since the governor started."""
         # A clock that is set back must not open a day's budget again.

@@ -69,12 +69,12 @@ class Governor:
         self._by_hand = False
         self._ended = False
         self._told: dict[str, float] = {}
+        self._meter = CommandMeter(policy.monitor.commands_per_day, self.clock)
         self._adopt(policy)
 
     def _adopt(self, policy: Policy) -> None:
         """Make everything that depends on the policy."""
         self._policy = policy
-        self._meter = CommandMeter(policy.monitor.commands_per_day, self.clock)
         self._gateway = Gateway(
             policy.server,
             ScanTable(policy.namespaces),
@@ -83,8 +83,12 @@ class Governor:
             rng=self._rng,
         )
         self._tracker = WriteTracker(self._gateway.subscribe)
-        self._recent = Recent(policy)
         self._watch = Watch(policy, self._gateway)
+        self._forget_keys()
+
+    def _forget_keys(self) -> None:
+        """Start over with nothing known of the server's keys."""
+        self._recent = Recent(self._policy)
         self._cleaner = Cleaner(
             self._gateway, self._recent, interrupt=self._interrupt, wrote=self._watch.wrote, dry_run=self.dry_run
         )
@@ -237,8 +241,9 @@ class Governor:
             return
         policy, self._next_policy = self._next_policy, None
         level_in_force = self._watch.assessment
+        self._meter.change(policy.monitor.commands_per_day, self._gateway.commands)
         self._gateway.close()
-        self._tracker.disconnect()
+        self._tracker.close()
         self._adopt(policy)
         self._watch.assessment = level_in_force
         self._capabilities = None
@@ -271,7 +276,7 @@ class Governor:
     def _connect(self) -> Capabilities:
         self._capabilities = self._gateway.probe()
         self._tracker.enabled = self._capabilities.tracking
-        self._recent = Recent(self._policy)
+        self._forget_keys()
         self._note(Event.SERVER, words.connected(self._policy.server, self._capabilities))
         for cost in self._capabilities.missing():
             self._note(Event.SERVER, f"not available: {cost}")

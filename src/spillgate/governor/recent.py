@@ -62,8 +62,9 @@ class Recent:
         self._met(name for name, count in reply.counts.items() if count.matched)
 
     def _met(self, names: Iterable[str]) -> None:
-        """Keys of these namespaces were seen: what was found empty is so no more. Of `expired` ones only orphans would
-        count, and those take a pass to be told apart.
+        """Keys of these namespaces were seen: what was found empty is so no more.
+
+        Of ``expired`` ones only orphans would count, and those take a pass to be told apart.
         """
         orphans_only = {ns.name for ns in self.policy.namespaces if ns.cleanup is Cleanup.EXPIRED}
         for name in set(names) - orphans_only:
@@ -73,7 +74,9 @@ class Recent:
         """One more step that ended."""
         if outcome.stop is not Stop.COMPLETE or outcome.dry_run or outcome.action.kind is ActionKind.WAIT:
             return
-        self._purged_at = now_s
+        # A hurried pass asks the server for one namespace's keys alone, and what has expired elsewhere stays.
+        if counts.keys() >= {ns.name for ns in self.policy.namespaces}:
+            self._purged_at = now_s
         if outcome.action.kind in {ActionKind.CAP, ActionKind.SHORTEN}:
             self._capped_at[level] = now_s
         for ns in self.policy.namespaces:

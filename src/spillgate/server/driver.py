@@ -7,8 +7,7 @@ import hashlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib import resources
-from socket import socket
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from redis import Redis, exceptions
@@ -31,6 +30,9 @@ from spillgate.errors import (
     ServerUnreachable,
     mask_url,
 )
+
+if TYPE_CHECKING:
+    from socket import socket
 
 Argument = str | bytes | int
 Command = tuple[Argument, ...]

@@ -108,8 +108,8 @@ def _memory(state: State) -> Document:
     }
 
 
-def _unknown(*names: str) -> Document:
-    return {name: None for name in names}
+def _unknown(*names: str, value: object = None) -> Document:
+    return dict.fromkeys(names, value)
 
 
 def _outlook(state: State) -> Document:
@@ -238,4 +238,4 @@ def _rounded(estimate: Estimate | None) -> int | None:
 
 
 def _utc(unix_s: float | None) -> str | None:
-    return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="seconds")
+    return None if unix_s is None else f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%dT%H:%M:%SZ}"

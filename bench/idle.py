@@ -1,0 +1,104 @@
+"""What a governor costs that has nothing to do: commands, CPU and memory, at an interval of 30 seconds."""
+
+import time
+from dataclasses import asdict, dataclass
+
+import redis
+
+from bench.actors import Actor, Cue, all_ready
+from bench.data import seed
+from bench.goals import Report, number, table
+from bench.options import Options
+from bench.spillgate_run import cpu_seconds, governed
+from tests.servers import Server, ServerKind
+
+_INTERVAL_S = 30.0
+# A census is taken every ten minutes, and there is one in what the governor sends when it starts. So all of that is
+# counted six times an hour, though the rest of it happens once.
+_CENSUSES_AN_HOUR = 6
+_HOUR_S = 3600.0
+_MB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one governor did: commands sent when it started, and in ``seconds`` of idling after that."""
+
+    kind: str
+    seconds: float
+    starting: int
+    idling: int
+    processed: int
+    cpu_s: float
+    resident_bytes: int
+
+    @property
+    def commands_per_hour(self) -> float:
+        """Commands sent in an hour, its censuses included."""
+        return self.idling * _HOUR_S / self.seconds + self.starting * _CENSUSES_AN_HOUR
+
+    @property
+    def core_percent(self) -> float:
+        """Share of one core while idling."""
+        return 100 * self.cpu_s / self.seconds
+
+
+def run(options: Options) -> Report:
+    """Let governors idle on each kind of server, print what that cost, and judge it."""
+    report = Report("idle")
+    spans = 1 if options.quick else 2
+    costs = [idle(kind, spans * _INTERVAL_S) for kind in options.kinds_of(ServerKind.VALKEY_9_1)]
+    heads = ("", "seconds", "sent at start", "sent idling", "an hour", "processed", "cpu s", "% of a core", "RSS MB")
+    print("\n" + table(heads, [_cells(cost) for cost in costs]), flush=True)
+    report.numbers += [asdict(cost) for cost in costs]
+    report.judge("idle: commands an hour", [cost.commands_per_hour for cost in costs], 400)
+    report.judge("idle: CPU", [cost.core_percent for cost in costs], 0.2, " % of a core")
+    report.judge("idle: resident memory", [cost.resident_bytes / _MB for cost in costs], 60, " MB")
+    return report
+
+
+def idle(kind: ServerKind, seconds: float) -> Cost:
+    """One governor on a server at rest, which holds the data of the flood benchmark."""
+    with Server(kind, maxmemory="25mb", maxmemory_policy="noeviction") as server:
+        client = server.client()
+        seed(client)
+        monitor = Actor(count_commands, server.port, str(client.client_info()["addr"]))
+        with all_ready(monitor):
+            with governed(client, server.url) as process:
+                started_s, cpu_before = time.time(), cpu_seconds(process)
+                processed_before = _processed(client)
+                time.sleep(seconds)
+                processed = _processed(client) - processed_before - 1
+                ended_s, cpu_after = time.time(), cpu_seconds(process)
+                resident = process.memory_info().rss
+            client.publish(_END, "")
+            sent_s = monitor.result()
+    starting = sum(at_s < started_s for at_s in sent_s)
+    idling = sum(started_s <= at_s < ended_s for at_s in sent_s)
+    return Cost(str(kind), ended_s - started_s, starting, idling, processed, cpu_after - cpu_before, resident)
+
+
+_END = "bench:end"
+
+
+def count_commands(cue: Cue, port: int, ours: str) -> list[float]:
+    """When each command came in (Unix seconds), until the end is told; not what scripts call, nor what ``ours`` sends."""
+    seen: list[float] = []
+    with redis.Redis(port=port) as client, client.monitor() as monitor:
+        cue.await_go()
+        for line in monitor.listen():
+            if _END in line["command"]:
+                return seen
+            if line["client_type"] != "lua" and f"{line['client_address']}:{line['client_port']}" != ours:
+                seen.append(line["time"])
+    return seen
+
+
+def _processed(client: redis.Redis) -> int:
+    return client.info("stats")["total_commands_processed"]
+
+
+def _cells(cost: Cost) -> tuple[str, ...]:
+    counts = (cost.seconds, cost.starting, cost.idling, cost.commands_per_hour, cost.processed)
+    shares = (cost.cpu_s, cost.core_percent, cost.resident_bytes / _MB)
+    return (cost.kind, *(number(round(n)) for n in counts), *(f"{n:.3f}" for n in shares))
