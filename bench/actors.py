@@ -13,8 +13,6 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
 import redis
 
-from bench.data import SESSION
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -131,8 +129,8 @@ class Series:
         return [value for at_s, value in zip(self.at_s, self.values, strict=True) if start_s <= at_s <= end_s]
 
 
-def read_sessions(cue: Cue, port: int) -> Series:
-    """GET a session about 300 times a second; the values are the seconds that each took."""
+def read_keys(cue: Cue, port: int, key: str, count: int) -> Series:
+    """GET one of ``count`` keys about 300 times a second; the values are the seconds that each took."""
     series = Series([], [])
     chance = random.Random(1)
     with redis.Redis(port=port, socket_timeout=_END_S, retry=None) as client:
@@ -141,9 +139,9 @@ def read_sessions(cue: Cue, port: int) -> Series:
         while not cue.stop.is_set():
             next_s += 1 / _READS_PER_S
             time.sleep(max(0.0, next_s - time.monotonic()))
-            key = SESSION.key.format(chance.randrange(SESSION.count))
+            one = key.format(chance.randrange(count))
             asked_s = time.monotonic()
-            client.get(key)
+            client.get(one)
             answered_s = time.monotonic()
             series.at_s.append(answered_s)
             series.values.append(answered_s - asked_s)

@@ -12,8 +12,8 @@ from typing import Any, cast
 import psutil
 import redis
 
-from bench.actors import Actor, Series, Written, all_ready, read_sessions, watch_memory, write_messages
-from bench.data import Kept, seed
+from bench.actors import Actor, Series, Written, all_ready, read_keys, watch_memory, write_messages
+from bench.data import SESSION, Kept, seed
 from bench.goals import Report, number, table
 from bench.options import Options
 from bench.spillgate_run import cpu_seconds, governed
@@ -133,7 +133,7 @@ def _measure(
     kept: Kept,
     governor: psutil.Process | None,
 ) -> Row:
-    memory, reader = Actor(watch_memory, server.port), Actor(read_sessions, server.port)
+    memory, reader = Actor(watch_memory, server.port), Actor(read_keys, server.port, SESSION.key, SESSION.count)
     writers = [
         Actor(write_messages, server.port, scenario.seconds, scenario.per_s, f"w{i}") for i in range(scenario.writers)
     ]

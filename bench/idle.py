@@ -84,7 +84,7 @@ _END = "bench:end"
 def count_commands(cue: Cue, port: int, ours: str) -> list[float]:
     """When each command came in (Unix seconds), until the end is told; not what scripts call, nor what ``ours`` sends."""
     seen: list[float] = []
-    with redis.Redis(port=port) as client, client.monitor() as monitor:
+    with redis.Redis(port=port, socket_timeout=None) as client, client.monitor() as monitor:
         cue.await_go()
         for line in monitor.listen():
             if _END in line["command"]:

@@ -27,15 +27,39 @@ governor = Governor(load_policy(Path(sys.argv[1]), env={}, flags={"url": sys.arg
 signal.signal(signal.SIGTERM, lambda *_: governor.stop(0))
 governor.run()
 """
+_CLEANER = """
+import sys
+from pathlib import Path
+from spillgate import Governor, load_policy
+from spillgate.model import Level
+governor = Governor(load_policy(Path(sys.argv[1]), env={}, flags={"url": sys.argv[2]}))
+governor.cleanup(Level.EMERGENCY, frozenset({sys.argv[3]}))
+"""
 
 
 def run_command(policy: Path, url: str) -> list[str]:
-    """The command line."""
-    cli = importlib.util.find_spec("spillgate.cli")
-    if cli is not None and cli.origin is not None:
-        main = "import sys; from spillgate.cli import main; sys.exit(main())"
-        return [sys.executable, "-c", main, "run", "--no-web", "--config", str(policy), "--url", url]
-    return [sys.executable, "-c", _RUNNER, str(policy), url]
+    """``spillgate run`` without its web surfaces."""
+    return _command("run", "--no-web") + _on(policy, url) if _has_cli() else [sys.executable, "-c", _RUNNER, str(policy), url]
+
+
+def cleanup_command(policy: Path, url: str, namespace: str) -> list[str]:
+    """``spillgate cleanup`` of one namespace."""
+    if _has_cli():
+        return _command("cleanup", namespace, "--level", "emergency", "--yes") + _on(policy, url)
+    return [sys.executable, "-c", _CLEANER, str(policy), url, namespace]
+
+
+def _has_cli() -> bool:
+    spec = importlib.util.find_spec("spillgate")
+    return spec is not None and (Path(spec.origin).parent / "cli" / "commands.py").exists()
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "spillgate", *arguments]
+
+
+def _on(policy: Path, url: str) -> list[str]:
+    return ["--config", str(policy), "--url", url]
 
 
 def clean_environment() -> dict[str, str]:

@@ -207,6 +207,7 @@ class Plan:
 
     The plan is over as soon as the data is at ``target_bytes``. ``call_budget_us`` bounds one call on the server.
     ``urgent`` says that there is no time for anything but deleting: keys of other namespaces are not even counted.
+    With more than ``last_resort_bytes`` in use (None: never) a call may take longer.
     """
 
     level: Level
@@ -216,6 +217,7 @@ class Plan:
     reason: str
     call_budget_us: int = 1000
     urgent: bool = False
+    last_resort_bytes: int | None = None
 
     @property
     def bytes_wanted(self) -> int:

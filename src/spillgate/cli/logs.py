@@ -50,7 +50,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """``{"time", "level", "message", ...}``: severity in ``level``, memory's level in ``memory_level``, then details."""
+    """``{"time", "level", "message", ...}``: severity in ``level``, memory's in ``memory_level``, then details."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -74,4 +74,4 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
+    return f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03}Z"

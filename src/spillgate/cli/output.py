@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from spillgate.errors import BudgetExhausted, ServerError, SpillgateError
 from spillgate.governor.state import State
@@ -47,13 +48,17 @@ def show(*renderables: RenderableType) -> None:
     """Screens, one below the other."""
     out = console()
     for renderable in renderables:
-        out.print(renderable, soft_wrap=isinstance(renderable, str))
+        out.print(renderable, soft_wrap=isinstance(renderable, str | Text))
+
+
+def complain(message: str) -> None:
+    """Tell what went wrong, in one line on stderr."""
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
 
 
 def fail(error: SpillgateError) -> Exit:
-    """Tell what went wrong, in one line, and return the exit code for it. With ``--json`` stdout gets a document too."""
-    message = " ".join(str(error).split())
-    sys.stderr.write(f"error: {message}\n")
+    """Tell what ended the command, and return the exit code for it. With ``--json`` stdout gets a document too."""
+    complain(str(error))
     if "--json" in sys.argv:
-        emit({"error": message, "kind": type(error).__name__})
+        emit({"error": str(error), "kind": type(error).__name__})
     return Exit.UNREACHABLE if isinstance(error, ServerError | BudgetExhausted) else Exit.USAGE

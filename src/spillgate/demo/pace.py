@@ -1,4 +1,4 @@
-"""The demo's policy: the reference policy, with time running faster where its users would otherwise wait.
+"""The demo's policy: the reference policy, with time running faster where its watchers would otherwise have to wait.
 
 ``ceo-platform.toml`` beside this module is ``examples/ceo-platform.toml``: a link in the sources, a file in the wheel.
 """
@@ -7,49 +7,57 @@ from dataclasses import replace
 from importlib import resources
 
 from spillgate.config import Cleanup, NamespacePolicy, Policy, parse_policy
-from spillgate.errors import ConfigError
 from spillgate.units import format_duration
 
-DEFAULT_SECONDS = 60.0
-LEAST_SECONDS = 5.0
-# The run stands for this much time in the life of cached data.
+_POLICY_FILE = "ceo-platform.toml"
+# A run stands for this much time in the life of cached data.
 _TOLD_S = 3600.0
-# Three levels have to fall within the calm phase, which is not a third of the run.
+# Three levels have to fall within the calm phase, which is a third of the run.
 _HOLDS_A_RUN = 20
 _LOOKS_A_RUN = 240
 
 
-def demo_policy(url: str, seconds: float) -> Policy:
-    """The reference policy for a run of ``seconds`` on the server at ``url``.
+def reference_policy() -> Policy:
+    """The reference policy as it is written. Neither environment nor flags change a demo."""
+    text = (resources.files("spillgate.demo") / _POLICY_FILE).read_text(encoding="utf-8")
+    return parse_policy(text, _POLICY_FILE)
 
-    TTLs of what may be cleaned up run as fast as the run tells an hour; those of sessions and of all that is protected
-    stay as they are, so that each such key has to be there in the end. Levels fall, and looks come, sooner to match.
-    Neither environment nor flags change a demo.
 
-    Raises:
-        ConfigError: ``seconds`` is too short for four phases.
+def demo_policy(seconds: float) -> Policy:
+    """The reference policy for a run of ``seconds``.
+
+    TTLs of what may be cleaned up are shortened as an hour is to the run. Those of sessions and of all that is
+    protected stay, so that each such key has to be there in the end. Levels fall, and looks come, sooner to match.
     """
-    if seconds < LEAST_SECONDS:
-        raise ConfigError(f"a demo takes at least {format_duration(LEAST_SECONDS)}, got {format_duration(seconds)}")
-    text = (resources.files("spillgate.demo") / "ceo-platform.toml").read_text(encoding="utf-8")
-    policy = parse_policy(text, "ceo-platform.toml", flags={"url": url})
+    policy = reference_policy()
     interval_s = max(policy.monitor.min_interval_s, seconds / _LOOKS_A_RUN)
     return replace(
         policy,
         monitor=replace(policy.monitor, interval_s=min(policy.monitor.interval_s, interval_s)),
         levels=replace(policy.levels, hold_s=min(policy.levels.hold_s, seconds / _HOLDS_A_RUN)),
-        namespaces=tuple(ns if must_live(ns) else _faster(ns, speed(seconds)) for ns in policy.namespaces),
+        namespaces=tuple(ns if must_live(ns) else _faster(ns, _speed(seconds)) for ns in policy.namespaces),
     )
 
 
-def speed(seconds: float) -> float:
-    """How many times faster than in life the TTLs of cached data run."""
-    return max(1.0, _TOLD_S / seconds)
+def pace_in_words(seconds: float) -> str:
+    """How the demo's policy differs from the one it is made of."""
+    before, after = reference_policy(), demo_policy(seconds)
+    hold, shorter_hold = (format_duration(policy.levels.hold_s) for policy in (before, after))
+    interval, shorter_interval = (format_duration(policy.monitor.interval_s) for policy in (before, after))
+    return (
+        f"The policy is examples/{_POLICY_FILE}, told faster: TTLs of cached data are {_speed(seconds):.4g} times "
+        f"shorter, levels fall after {shorter_hold} (not {hold}), a server at rest is looked at every "
+        f"{shorter_interval} (not {interval}). TTLs of sessions and protected keys are as written."
+    )
 
 
 def must_live(ns: NamespacePolicy) -> bool:
     """Whether a key of ``ns`` may only end by its own TTL."""
     return ns.protected or ns.cleanup is Cleanup.EXPIRED
+
+
+def _speed(seconds: float) -> float:
+    return max(1.0, _TOLD_S / seconds)
 
 
 def _faster(ns: NamespacePolicy, factor: float) -> NamespacePolicy:

@@ -1,8 +1,8 @@
 """The workload, a process of its own: ``python -m spillgate.demo.workload URL SECONDS``.
 
-It writes as the platform's users would, and reports on standard output, a line of JSON four times a second. It ends when
-its time is over or its standard input closes, with a last check and a last report. What it wrote and what was refused it
-counts by itself, and each key that must not be lost it looks for on the server.
+It writes as the platform's users would, and reports on standard output, a line of JSON four times a second. It ends
+when its time is over or its standard input closes, with a last check and a last report. What it wrote and what was
+refused it counts by itself, and each key that must not be lost it looks for on the server.
 """
 
 import contextlib
@@ -10,10 +10,10 @@ import random
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import redis
@@ -49,12 +49,12 @@ class Workload:
 
     def __init__(self, url: str, seconds: float) -> None:
         """Prepare for a run of ``seconds`` on the server at ``url``."""
-        self._client: Any = redis.Redis.from_url(url)
+        self._client: Any = cast("Any", redis.Redis).from_url(url)
         self._seconds = seconds
-        self._namespaces = demo_policy(url, seconds).namespaces
+        self._namespaces = demo_policy(seconds).namespaces
         self._rng = random.Random()
         self._content = Content(self._rng)
-        self._owed: Counter[str] = Counter()
+        self._owed: defaultdict[str, float] = defaultdict(float)
         self._made: Counter[str] = Counter()
         self._written: Counter[str] = Counter()
         self._writes = self._refused = self._written_bytes = 0
@@ -67,6 +67,7 @@ class Workload:
     def run(self, stop: threading.Event) -> None:
         """Write, check and report until the time is over or ``stop`` is set."""
         started = looked = reported = checked = time.monotonic()
+        self._report(0.0)
         while not stop.is_set() and (now := time.monotonic()) - started < self._seconds:
             self._tick(now - started, min(now - looked, _LONGEST_TICK_S))
             looked = now
@@ -120,7 +121,7 @@ class Workload:
             pipe.execute_command("SET", write.key, write.value, "PX", round(write.ttl_s * 1000))
         self._writes += len(writes)
         for write, reply in zip(writes, pipe.execute(raise_on_error=False), strict=True):
-            if isinstance(reply, redis.exceptions.OutOfMemoryError):
+            if isinstance(reply, redis.OutOfMemoryError):
                 self._refused += 1
                 continue
             if isinstance(reply, Exception):

@@ -7,7 +7,7 @@ from time import sleep
 from spillgate.errors import BudgetExhausted, ServerError
 from spillgate.governor.recent import Recent
 from spillgate.model import Action, ActionKind, Outcome, Plan, Reading, Rule, Stop
-from spillgate.policy.plan import LONGEST_CALL_US
+from spillgate.policy.plan import LAST_RESORT_CALL_US, LONGEST_CALL_US
 from spillgate.server.gateway import Gateway
 from spillgate.server.scanning import CallBounds, RuleCount, SweepReply, scan_position
 
@@ -90,6 +90,9 @@ class Cleaner:
             yield outcome
             to_budget = action.kind is ActionKind.BUDGET and self._data_bytes > plan.target_bytes
             if outcome.stop is not Stop.COMPLETE and not (to_budget and outcome.stop is Stop.TARGET):
+                return
+            # Writers have filled up again what a whole pass freed: look anew rather than search where little is.
+            if plan.urgent and outcome.freed_bytes:
                 return
 
     def _step(self, plan: Plan, action: Action) -> Outcome:
@@ -174,8 +177,12 @@ class Cleaner:
                 return stop
             if progress.complete:
                 return Stop.COMPLETE
-            if grown > reply.freed_bytes:
+            if plan.last_resort_bytes is not None and previous.counted_bytes > plan.last_resort_bytes:
+                budget_us = LAST_RESORT_CALL_US
+            elif grown > reply.freed_bytes:
                 budget_us = min(LONGEST_CALL_US, budget_us * 2)
+            else:
+                budget_us = min(LONGEST_CALL_US, budget_us)
 
     def _rules(self, action: Action) -> tuple[Rule, ...]:
         """In a dry run what an earlier step would have deleted is still there, and must not count again."""

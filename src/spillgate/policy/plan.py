@@ -21,7 +21,10 @@ _DEEPEST_TARGET = 0.45
 _DEPTH_HORIZONS = 2.0
 # Bounds for one call on the server: short enough to go unnoticed, long enough to win against full speed.
 SHORTEST_CALL_US = 300
-LONGEST_CALL_US = 4000
+LONGEST_CALL_US = 3500
+# When urgent and above the emergency threshold all the same, a longer call is better than a refused write: nobody
+# writes while it runs.
+LAST_RESORT_CALL_US = 15_000
 # At this share of the limit a second the longest call is used.
 _FULL_CALL_FILL_SHARE = 1.5
 # With less time to the limit than this, or than this many passes over the keys, there is none for looking first.
@@ -97,8 +100,16 @@ def decide(
         actions, reason, target = steps.named(only), f"asked for {', '.join(sorted(only))}", 0
     else:
         actions, reason = steps.choose()
-    budget_us = call_budget_us(assessment.fill_share_s)
-    return Plan(acting, reading.data_bytes, target, actions, reason, budget_us, urgent=steps.urgent)
+    return Plan(
+        acting,
+        reading.data_bytes,
+        target,
+        actions,
+        reason,
+        call_budget_us=call_budget_us(assessment.fill_share_s),
+        urgent=steps.urgent,
+        last_resort_bytes=int(policy.levels.emergency * limits.limit_bytes) if steps.urgent else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +197,16 @@ class _Steps:
         return Action(ActionKind.BUDGET, ns.name, (self._cut(ns, over, 0),), reason, over)
 
     def _by_priority(self) -> tuple[Action, ...]:
+        """A step or two for each namespace in its turn.
+
+        Under pressing need those that a sample sees nothing of come last: a pass that finds nothing is time lost.
+        """
+        order = sorted(self.expendable, key=self._unseen) if self.urgent else self.expendable
         actions: list[Action] = []
         cleared: tuple[Rule, ...] = ()
-        for ns in self.expendable:
-            if ns.name in self.known.empty or (self.urgent and self._unseen(ns)):
-                cleared = (*cleared, *self._sweeping_up(ns))
-                continue
-            for kind, rule, reason in self._cleanup_of(ns):
-                actions.append(Action(kind, ns.name, (*cleared, rule), reason))
+        for ns in order:
+            steps = [] if ns.name in self.known.empty else self._cleanup_of(ns)
+            actions += (Action(kind, ns.name, (*cleared, rule), reason) for kind, rule, reason in steps)
             cleared = (*cleared, *self._sweeping_up(ns))
         return tuple(actions)
 
@@ -201,8 +214,7 @@ class _Steps:
         place = f"priority {ns.priority}"
         match ns.cleanup:
             case Cleanup.CLEAR:
-                steer = f"{place}: cleared until the target is reached"
-                return [(ActionKind.CLEAR, Rule(ns.name, Unlink.ALL), steer)]
+                return [(ActionKind.CLEAR, Rule(ns.name, Unlink.ALL), f"{place}: cleared until the target is reached")]
             case Cleanup.TRIM:
                 return [(ActionKind.TRIM, self._cut(ns, self.wanted, self._steer_ms()), f"{place}: longest idle first")]
             case Cleanup.EXPIRED:

@@ -70,7 +70,7 @@ def probe(call: Callable[..., object]) -> Capabilities:
         scan=can("SCAN", 0, "COUNT", 1),
         config=can("CONFIG", "GET", "maxmemory"),
         tracking=can("CLIENT", "TRACKING", "OFF"),
-        random_cursor=product != "unknown" and fields.get("redis_mode") == "standalone",
+        random_cursor=product != "unknown" and fields.get("server_mode", fields.get("redis_mode")) == "standalone",
         acl=isinstance(user, bytes),
     )
 

@@ -4,7 +4,7 @@ A driver holds one connection and is used by one thread at a time.
 """
 
 import hashlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionInterface, ConnectionPool
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
 from spillgate.config import ServerSettings, Verify
@@ -106,8 +107,10 @@ class Driver:
                 pass
         return self.call("EVAL", script.text, 0, *arguments)
 
-    def pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies to several commands in one round trip, without MULTI; a failed one has its error in its place."""
+    def pipeline(self, commands: Sequence[Command], *, optional: Collection[str] = ()) -> list[Any]:
+        """The replies to several commands in one round trip, without MULTI; errors as of `call`, but a command named in
+        ``optional`` may fail and then has its error in its place.
+        """
         if not commands:
             return []
         self._spend(len(commands))
@@ -115,7 +118,12 @@ class Driver:
             pipe = self._client.pipeline(transaction=False)
             for command in commands:
                 pipe.execute_command(*command)
-            return pipe.execute(raise_on_error=False)
+            replies = pipe.execute(raise_on_error=False)
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, Exception) and command[0] not in optional:
+                with self._translated(str(command[0])):
+                    raise reply
+        return replies
 
     def _spend(self, count: int) -> None:
         left = self._allow()
@@ -178,7 +186,7 @@ def _response_error(text: str, command: str) -> ServerError:
         return ServerBusy()
     if "READONLY" in text:
         return ServerReadOnly()
-    if "NOPERM" in text or "ACL failure" in text or "no permissions" in text:
+    if any(words in text for words in ("NOPERM", "ACL failure", "can't run this command", "can't access at least one")):
         return PermissionDenied(f"{command}: {text}", command=command)
     if any(words in text.lower() for words in ("unknown command", "unknown subcommand", "not allowed")):
         return CommandUnavailable(f"{command}: {text}", command=command)
@@ -210,6 +218,6 @@ def _connection_pool(settings: ServerSettings, *, protocol: int) -> ConnectionPo
         socket_connect_timeout=settings.connect_timeout_s,
         socket_timeout=settings.timeout_s,
         retry=Retry(NoBackoff(), 0),
-        lib_name="spillgate",
+        driver_info=DriverInfo(name="spillgate"),
         **options,
     )

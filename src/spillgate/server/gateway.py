@@ -1,7 +1,7 @@
 """The typed operations on one server: all that the governor ever asks of it."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from spillgate.config import ServerSettings
@@ -64,9 +64,9 @@ class Gateway:
         """One command; for what runs without scripts."""
         return self._driver.call(*command)
 
-    def pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        """Several commands in one round trip; for what runs without scripts."""
-        return self._driver.pipeline(commands)
+    def pipeline(self, commands: Sequence[Command], *, optional: Collection[str] = ()) -> list[Any]:
+        """Several commands in one round trip, those in ``optional`` may fail; for what runs without scripts."""
+        return self._driver.pipeline(commands, optional=optional)
 
     def probe(self) -> Capabilities:
         """Find out once what the server allows, and go by it from then on.

@@ -95,7 +95,7 @@ def _new_ttl_ms(rule: Rule, key: KeySample) -> int:
 
 
 def _look(gateway: "Gateway", keys: Sequence[bytes]) -> Iterator[KeySample]:
-    """Idle time, TTL and size of each key, in one round trip. Three replies a key, an error where one is forbidden."""
+    """Idle time, TTL and size of each key, in one round trip. Three replies a key; an unknown TTL is no missing one."""
     can = gateway.capabilities
     commands: list[tuple[str | bytes | int, ...]] = []
     for key in keys:
@@ -104,7 +104,7 @@ def _look(gateway: "Gateway", keys: Sequence[bytes]) -> Iterator[KeySample]:
             commands.append(("OBJECT", "IDLETIME", key))
         if can.memory_usage:
             commands.append(("MEMORY", "USAGE", key, "SAMPLES", 5))
-    replies: Iterator[Any] = iter(gateway.pipeline(commands) if commands else [])
+    replies: Iterator[Any] = iter(gateway.pipeline(commands, optional={"OBJECT", "MEMORY"}))
     for _ in keys:
         ttl = _number(next(replies))
         idle = _number(next(replies)) if can.idle else None

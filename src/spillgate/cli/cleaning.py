@@ -1,0 +1,186 @@
+"""The manual emergency procedure: look at what would go, ask, do it, tell how it ended."""
+
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+
+from spillgate.cli import screens
+from spillgate.cli.output import Exit, console, emit, show
+from spillgate.config import Policy
+from spillgate.errors import ConfigError
+from spillgate.governor import words
+from spillgate.governor.loop import Governor
+from spillgate.governor.state import State
+from spillgate.model import Level, Outcome, Plan, Stop
+from spillgate.units import format_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """What is to be cleaned: ``only`` these namespaces, where some are named, else by priority to the target."""
+
+    policy: Policy
+    level: Level
+    only: frozenset[str]
+
+    def check(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            ConfigError: a namespace that does not exist, is protected, or is named with a loss-free level.
+        """
+        known = {ns.name: ns for ns in self.policy.namespaces}
+        for name in sorted(self.only):
+            if name not in known:
+                listed = ", ".join(known) or "none; pass a policy file with --config"
+                raise ConfigError(f'unknown namespace "{name}" (registered: {listed})', source="command line")
+            if known[name].protected:
+                raise ConfigError(f'the namespace "{name}" is protected (cleanup = "never")', source="command line")
+        if self.only and self.level < Level.EMERGENCY:
+            raise ConfigError(
+                f"the level {self.level.label} deletes nothing but what has expired, in all namespaces at once: "
+                "name namespaces only with --level emergency or critical",
+                source="command line",
+            )
+
+    def carry_out(self, *, dry_run: bool) -> "Report":
+        """Do it, or find out what it would do.
+
+        Raises:
+            ServerError: the server failed before anything was decided.
+            LimitUnknown: no limit is declared and the server has none.
+        """
+        with closing(Governor(self.policy, dry_run=dry_run)) as governor:
+            plan, outcomes = governor.cleanup(self.level, self.only)
+            failed = any(outcome.stop is Stop.FAILED for outcome in outcomes)
+            state = governor.state if dry_run or failed else governor.look()
+        return Report(self, plan, outcomes, state)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a cleanup ended, or in a dry run would end. ``state`` is what was seen after it."""
+
+    cleanup: Cleanup
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    state: State
+
+    @property
+    def deletes(self) -> int:
+        """Keys deleted."""
+        return sum(outcome.deleted for outcome in self.outcomes)
+
+    @property
+    def shortens(self) -> int:
+        """TTLs shortened."""
+        return sum(outcome.retimed for outcome in self.outcomes)
+
+    @property
+    def frees_bytes(self) -> int:
+        """Memory freed."""
+        return sum(outcome.freed_bytes for outcome in self.outcomes)
+
+    @property
+    def error(self) -> str | None:
+        """Why it could not be finished."""
+        return next((outcome.error for outcome in self.outcomes if outcome.error), None)
+
+    @property
+    def data_bytes(self) -> int:
+        """The memory of data afterwards; in a dry run what it would come to."""
+        reading = self.state.reading
+        if self.state.dry_run or reading is None:
+            return self.plan.data_bytes - self.frees_bytes
+        return reading.data_bytes
+
+    @property
+    def reached(self) -> bool:
+        """Whether memory is down at the target, or the namespaces that were named are done."""
+        if self.error is not None:
+            return False
+        stopped_there = bool(self.outcomes) and self.outcomes[-1].stop is Stop.TARGET
+        return bool(self.cleanup.only) or stopped_there or self.data_bytes <= self.plan.target_bytes
+
+    def document(self) -> dict[str, object]:
+        """What ``--json`` prints."""
+        known = self.state.assessment
+        return {
+            "dry_run": self.state.dry_run,
+            "level": self.plan.level.label,
+            "namespaces": sorted(self.cleanup.only) or None,
+            "reason": self.plan.reason,
+            "data_bytes_before": self.plan.data_bytes,
+            "data_bytes": self.data_bytes,
+            "target_bytes": None if self.cleanup.only else self.plan.target_bytes,
+            "reached": self.reached,
+            "deleted": self.deletes,
+            "retimed": self.shortens,
+            "freed_bytes": self.frees_bytes,
+            "level_found": known.level.label if known else None,
+            "outcomes": [words.outcome_details(outcome) | {"error": outcome.error} for outcome in self.outcomes],
+            "error": self.error,
+        }
+
+    def ending(self) -> str:
+        """The last line: where memory stands."""
+        would = "would be " if self.state.dry_run else ""
+        size = format_bytes(self.data_bytes)
+        if self.error is not None:
+            return f"not finished: {self.error}"
+        if self.cleanup.only:
+            return f"{would}done: {size} of data"
+        target = format_bytes(self.plan.target_bytes)
+        if self.reached:
+            return f"{would}done: {size} of data, the target is {target}"
+        return f"{would}not enough: {size} of data, the target is {target}. The rest is protected, or may not go yet"
+
+
+def clean(cleanup: Cleanup, *, dry_run: bool, yes: bool, as_json: bool) -> Exit:
+    """The whole procedure, and the exit code it ends with.
+
+    Raises:
+        ConfigError: something that cannot be meant, or nobody there to confirm it.
+        ServerError: the server failed.
+    """
+    cleanup.check()
+    if not (dry_run or yes) and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfigError(
+            "not on a terminal, so nobody can confirm: pass --yes to go ahead, or --dry-run to see what would go"
+        )
+    if not yes:
+        report = _carried_out(cleanup, dry_run=True)
+        if not as_json:
+            _tell(report)
+        if dry_run or not (report.deletes or report.shortens):
+            return _end(report, as_json=as_json)
+        if not _confirmed(f"Delete about {report.deletes:,} keys and shorten {report.shortens:,} TTLs?"):
+            sys.stderr.write("nothing was changed\n")
+            return Exit.ALARMED
+    report = _carried_out(cleanup, dry_run=False)
+    if not as_json:
+        _tell(report)
+    return _end(report, as_json=as_json)
+
+
+def _carried_out(cleanup: Cleanup, *, dry_run: bool) -> Report:
+    with console(stderr=True).status("looking at what would go ..." if dry_run else "cleaning up ..."):
+        return cleanup.carry_out(dry_run=dry_run)
+
+
+def _tell(report: Report) -> None:
+    show(report.plan.reason, screens.steps(report.outcomes) if report.outcomes else "nothing to do", report.ending())
+
+
+def _end(report: Report, *, as_json: bool) -> Exit:
+    if as_json:
+        emit(report.document())
+    if any(outcome.stop is Stop.FAILED for outcome in report.outcomes):
+        return Exit.UNREACHABLE
+    return Exit.FINE if report.reached else Exit.ALARMED
+
+
+def _confirmed(question: str) -> bool:
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

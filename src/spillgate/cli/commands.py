@@ -1,0 +1,208 @@
+"""What can be typed. Each command reads its options, hands over, and ends with an exit code."""
+
+from contextlib import closing
+from enum import StrEnum
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from spillgate.cli import logs, screens
+from spillgate.cli.cleaning import Cleanup, clean
+from spillgate.cli.logs import LogFormat, LogLevel
+from spillgate.cli.options import AsJson, Config, DryRun, Host, Limit, PolicySource, Port, Url
+from spillgate.cli.output import Exit, complain, emit, level_exit, show
+from spillgate.cli.serve import Served, run
+from spillgate.errors import ConfigError
+from spillgate.governor.journal import Event
+from spillgate.governor.loop import Governor
+from spillgate.model import Level
+from spillgate.web import views
+
+app = typer.Typer(
+    name="spillgate",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 fine, 1 level preventive or above, 2 usage or configuration, 3 server unreachable.",
+)
+
+# How long status watches memory, to tell whether it grows.
+_APART_S = 0.5
+_TELLING = {Event.PLAN, Event.ACTION, Event.ALARM, Event.ERROR}
+
+_EXAMPLE = """
+A policy file names the keys that may go; every other key is protected:
+
+\b
+    [server]
+    limit = "25MB"
+
+\b
+    [[namespace]]
+    name = "analytics"
+    keys = "app:analytics:*"
+    ttl = "15m"
+    cleanup = "clear"      # or trim, expired, shorten, never
+    priority = 1           # lower goes first
+"""
+
+
+class CleanupLevel(StrEnum):
+    """The levels that clean up."""
+
+    PREVENTIVE = "preventive"
+    EMERGENCY = "emergency"
+    CRITICAL = "critical"
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001 - how Typer calls back
+    if value:
+        typer.echo(f"spillgate {metadata.version('spillgate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def spillgate(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Keep a Redis or Valkey below its memory limit without losing what must not be lost.
+
+    Begin with "spillgate status", which only looks. Then write a policy file, and let "spillgate run" guard the server.
+    """
+
+
+@app.command("run", epilog=_EXAMPLE)
+def run_command(
+    *,
+    url: Url = None,
+    config: Config = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Start a Valkey of its own on this machine, and govern that.")
+    ] = False,
+    dry_run: DryRun = False,
+    web: Annotated[bool, typer.Option("--web/--no-web", help="Whether to serve HTTP.")] = True,
+    host: Host = "127.0.0.1",
+    port: Port = 3000,
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Allow an address that others can reach without SPILLGATE_TOKEN being set."),
+    ] = False,
+    log_format: Annotated[LogFormat, typer.Option("--log-format", help="How log lines are written.")] = LogFormat.TEXT,
+    log_level: Annotated[LogLevel, typer.Option("--log-level", help="Least severe lines that are written.")] = (
+        LogLevel.INFO
+    ),
+) -> None:
+    """Guard a server until told to stop.
+
+    Looks at the server's memory, more often the faster it fills, and cleans up by the policy before the limit is
+    reached. Logs go to stderr; /health/redis-memory, /livez and /readyz are served over HTTP.
+
+    SIGTERM and Ctrl-C stop it with exit code 0. SIGHUP reads the policy file again; a file that cannot be used leaves
+    the old policy in force. With --json the logs are JSON too, and the last state is printed at the end.
+    """
+    if embedded and url:
+        raise ConfigError("has a server of its own, and --url names another", source="command line", key="--embedded")
+    logs.log_to_stderr(LogFormat.JSON if as_json else log_format, log_level)
+    source = PolicySource(url, config, limit)
+    state = run(Served(source, (host, port) if web else None, embedded=embedded, dry_run=dry_run, insecure=insecure))
+    if as_json:
+        emit(views.snapshot(state))
+
+
+@app.command()
+def tick(
+    *, url: Url = None, config: Config = None, limit: Limit = None, as_json: AsJson = False, dry_run: DryRun = False
+) -> None:
+    """Look once, clean up if that is due, and end: for cron.
+
+    The exit code is 1 when the level was preventive or above, also when the cleanup has brought memory down since.
+    """
+    logs.log_nowhere()
+    with closing(Governor(PolicySource(url, config, limit).load(), dry_run=dry_run)) as governor:
+        governor.cycle()
+        state, entries = governor.state, governor.journal.entries()
+    told = [entry for entry in entries if entry.event in _TELLING]
+    if as_json:
+        journal = [{"event": entry.event.value, "message": entry.message, **entry.details} for entry in entries]
+        emit(views.snapshot(state) | {"journal": journal})
+    elif state.reading is not None:
+        show(screens.overview(state), "", screens.happened(told))
+    if state.error is not None:
+        complain(state.error)
+        raise typer.Exit(Exit.UNREACHABLE)
+    raise typer.Exit(level_exit(state))
+
+
+@app.command()
+def status(*, url: Url = None, config: Config = None, limit: Limit = None, as_json: AsJson = False) -> None:
+    """Show how full the server is and what fills it.
+
+    Changes nothing. Tells what this server or plan does not allow, and what that costs. The exit code is 1 at level
+    preventive or above.
+    """
+    logs.log_nowhere()
+    with closing(Governor(PolicySource(url, config, limit).load())) as governor:
+        state = governor.look(_APART_S)
+    if as_json:
+        emit(views.snapshot(state))
+    else:
+        show(*filter(None, (screens.overview(state), "\n", screens.namespaces(state), screens.missing(state))))
+    raise typer.Exit(level_exit(state))
+
+
+@app.command()
+def cleanup(
+    namespace: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAMESPACE",
+            help="Clean these alone, whatever the pressure; else all, by priority, until the target is reached.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    url: Url = None,
+    config: Config = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    level: Annotated[CleanupLevel, typer.Option("--level", help="Clean up as at this level.")] = CleanupLevel.EMERGENCY,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Clean up by hand: shows what would go, asks, does it.
+
+    Protected namespaces, and keys that match no namespace, are never touched. The exit code is 1 when the target was
+    not reached, or when you said no.
+    """
+    logs.log_nowhere()
+    policy = PolicySource(url, config, limit).load()
+    asked = Cleanup(policy, Level[level.name], frozenset(namespace or ()))
+    raise typer.Exit(clean(asked, dry_run=dry_run, yes=yes, as_json=as_json))
+
+
+@app.command()
+def demo(
+    *,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=1, help="End by itself after so long; else Ctrl-C ends it.")
+    ] = None,
+    as_json: AsJson = False,
+    host: Host = "127.0.0.1",
+    port: Port = 3000,
+) -> None:
+    """Watch a small server survive a flood.
+
+    Starts a Valkey of 25 MB on this machine, floods it, and shows what the governor does. Touches no other server.
+    """
+    from spillgate.demo import run_demo  # noqa: PLC0415 - heavy, and of no use to the other commands
+
+    logs.log_nowhere()
+    raise typer.Exit(run_demo(seconds=seconds, as_json=as_json, host=host, port=port))

@@ -1,0 +1,61 @@
+"""The options that every command has, and the policy they lead to."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spillgate.config import Policy, load_policy
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="The server: redis://, rediss:// or unix://. Else SPILLGATE_URL, REDIS_URL, or the policy file says it. "
+        "A password is safer in the environment, where other users of the machine do not see it.",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The policy file. Else SPILLGATE_CONFIG names it."),
+]
+Limit = Annotated[
+    str | None,
+    typer.Option(
+        "--limit",
+        metavar="SIZE",
+        help="Memory that the plan allows, such as 25MB. Else SPILLGATE_LIMIT, the policy file, "
+        "or the server's maxmemory says it.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Decide and tell, but delete and re-time nothing.")]
+Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to serve HTTP on.")]
+Port = Annotated[
+    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port to serve HTTP on; 0 takes a free one.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySource:
+    """Where the policy comes from, so that it can be read again: flags, else the environment, else the file."""
+
+    url: str | None
+    config: Path | None
+    limit: str | None
+
+    @property
+    def file(self) -> str | None:
+        """The policy file, where there is one."""
+        return str(self.config) if self.config else os.environ.get("SPILLGATE_CONFIG") or None
+
+    def load(self) -> Policy:
+        """The policy as it is written now.
+
+        Raises:
+            ConfigError: it cannot be used.
+        """
+        return load_policy(self.config, env=os.environ, flags={"url": self.url, "limit": self.limit})

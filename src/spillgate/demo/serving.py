@@ -1,0 +1,48 @@
+"""The health endpoint beside a governor in a thread."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Generator
+
+from spillgate.errors import ConfigError
+from spillgate.governor.loop import Governor
+
+
+@contextlib.contextmanager
+def endpoint(governor: Governor, host: str, port: int) -> Generator[str]:
+    """Serve the health of ``governor``, on another port where ``port`` cannot be had; yield what to tell about it.
+
+    Raises:
+        ConfigError: ``host`` is not an address of this machine that only this machine can reach.
+    """
+    try:
+        from spillgate.web import app, serving  # noqa: PLC0415 - an extra that the demo does without
+    except ModuleNotFoundError:
+        yield "no health endpoint: that takes pip install 'spillgate[web]'"
+        return
+    if not app.is_loopback(host):
+        message = f"the demo is for this machine alone: give a loopback address such as 127.0.0.1, not {host}"
+        raise ConfigError(message, source="command line", key="--host")
+    try:
+        listener, why = serving.listen(host, port), ""
+    except OSError as error:
+        listener, why = serving.listen(host, 0), f" (port {port}: {error.strerror})"
+    with listener:
+        stop, loop = asyncio.Event(), asyncio.new_event_loop()
+        serve = serving.serve(app.create_app(governor, host=host), listener, stop)
+        thread = threading.Thread(target=loop.run_until_complete, args=(serve,), name="spillgate-demo-web", daemon=True)
+        address = _address(listener)
+        thread.start()
+        try:
+            yield f"http://{address}{app.HEALTH_PATH}{why}"
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()
+            loop.close()
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
