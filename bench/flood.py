@@ -4,19 +4,21 @@ import contextlib
 import shutil
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, cast
 
-import psutil
 import redis
 
 from bench.actors import Actor, Series, Written, all_ready, read_keys, watch_memory, write_messages
-from bench.data import SESSION, Kept, seed
+from bench.data import GROUPS, SESSION, seed
 from bench.goals import Report, number, table
 from bench.options import Options
-from bench.spillgate_run import cpu_seconds, governed
+from bench.governing import REFERENCE_POLICY, cpu_and_wait_s, governed
+from bench.tasks import TaskQueue, TaskRuns
 from tests.servers import Server, ServerKind
 
 MB = 1 << 20
@@ -42,12 +44,14 @@ class Scenario:
     per_s: int | None = None
     eviction_policy: str = "noeviction"
     stock: tuple[str, ...] = ("noeviction",)
+    celery: bool = False
 
 
 SCENARIOS = (
     Scenario("8000", "messages at 8,000/s", 8.0, per_s=8000, stock=STOCK_POLICIES),
     Scenario("pipeline", "one pipelining client at full speed", 4.0),
     Scenario("benchmark", "the server's own full speed (redis-benchmark -c 50 -P 16)", 4.0, writers=0),
+    Scenario("celery", "messages at 8,000/s, a Celery worker beside", 8.0, per_s=8000, stock=(), celery=True),
     Scenario(
         "steering",
         "volatile-ttl, two pipelining clients at full speed",
@@ -61,7 +65,11 @@ SCENARIOS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One flood on one server. ``who`` is "spillgate", "alone", or "large" for a server that never fills."""
+    """One flood on one server. ``who`` is "spillgate", "alone", or "large" for a server that never fills.
+
+    ``server_waited`` is the share of the time for which the server was ready to run and had no core: what other
+    programs on the machine add to its calls and to the reader's times.
+    """
 
     kind: str
     scenario: str
@@ -76,8 +84,10 @@ class Row:
     mean_bytes: float
     reader_p99_s: float
     reader_worst_s: float
+    server_waited: float
     governor_cpu: float | None = None
     worst_call_s: float | None = None
+    tasks: TaskRuns | None = None
 
     @property
     def lost_keys(self) -> int:
@@ -108,62 +118,105 @@ def _rows(kind: ServerKind, scenario: Scenario, options: Options) -> Iterator[Ro
         yield flood(kind, scenario, "alone", policy)
     for _ in range(options.repetitions):
         yield flood(kind, scenario, "spillgate", scenario.eviction_policy)
+        if scenario.celery:
+            return
         yield flood(kind, scenario, "large", scenario.eviction_policy)
 
 
 def flood(kind: ServerKind, scenario: Scenario, who: str, eviction_policy: str) -> Row:
     """One flood on a fresh server."""
     maxmemory = _LARGE_BYTES if who == "large" else LIMIT_BYTES
-    with Server(kind, maxmemory=maxmemory, maxmemory_policy=eviction_policy) as server:
-        client = server.client()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spillgate-")))
+        server = stack.enter_context(Server(kind, maxmemory=maxmemory, maxmemory_policy=eviction_policy))
+        client = server.client(socket_timeout=60.0)
         client.config_set("slowlog-log-slower-than", _SLOW_US)
         client.config_set("slowlog-max-len", 100_000)
         kept = seed(client)
-        with contextlib.ExitStack() as stack:
-            governor = stack.enter_context(governed(client, server.url)) if who == "spillgate" else None
-            return _measure(server, scenario, who, eviction_policy, client, kept, governor)
+        queue = stack.enter_context(TaskQueue(server.url, folder)) if scenario.celery else None
+        policy = queue.policy if queue else REFERENCE_POLICY
+        governor = stack.enter_context(governed(client, server.url, policy)) if who == "spillgate" else None
+        run = _let_loose(server, client, scenario, queue, governor)
+        return _row(server, client, scenario, run, who=who, eviction_policy=eviction_policy, lost=kept.lost(client))
 
 
-def _measure(
-    server: Server,
-    scenario: Scenario,
-    who: str,
-    eviction_policy: str,
-    client: redis.Redis,
-    kept: Kept,
-    governor: psutil.Process | None,
-) -> Row:
-    memory, reader = Actor(watch_memory, server.port), Actor(read_keys, server.port, SESSION.key, SESSION.count)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What was seen of one flood; times are monotonic seconds."""
+
+    written: Sequence[Written]
+    used: Series
+    reads: Series
+    server_waited_s: float
+    governor_cpu_s: float | None
+    tasks: TaskRuns | None
+
+    @property
+    def started_s(self) -> float:
+        return self.written[0].started_s
+
+    @property
+    def ended_s(self) -> float:
+        return max(one.ended_s for one in self.written)
+
+
+def _let_loose(
+    server: Server, client: redis.Redis, scenario: Scenario, queue: TaskQueue | None, governor: int | None
+) -> _Run:
+    memory = Actor(watch_memory, server.port)
+    reader = Actor(read_keys, server.port, SESSION.key, SESSION.count)
     writers = [
         Actor(write_messages, server.port, scenario.seconds, scenario.per_s, f"w{i}") for i in range(scenario.writers)
     ]
-    sets_before = _sets(client)
-    cpu_before = cpu_seconds(governor) if governor else 0.0
-    with all_ready(memory, reader, *writers):
+    producers = [queue.producer(scenario.seconds)] if queue else []
+    with all_ready(memory, reader, *writers, *producers):
+        cpu_before = cpu_and_wait_s(governor)[0] if governor else 0.0
+        waited_before = cpu_and_wait_s(server.pid)[1]
         written = [writer.result() for writer in writers] or [_redis_benchmark(client, server.port, scenario.seconds)]
-        cpu = cpu_seconds(governor) - cpu_before if governor else None
-        used, reads = memory.result(stop=True), reader.result(stop=True)
+        return _Run(
+            written,
+            server_waited_s=cpu_and_wait_s(server.pid)[1] - waited_before,
+            governor_cpu_s=cpu_and_wait_s(governor)[0] - cpu_before if governor else None,
+            used=memory.result(stop=True),
+            reads=reader.result(stop=True),
+            tasks=queue.runs(producers[0].result()) if queue else None,
+        )
+
+
+def _row(
+    server: Server,
+    client: redis.Redis,
+    scenario: Scenario,
+    run: _Run,
+    *,
+    who: str,
+    eviction_policy: str,
+    lost: dict[str, int],
+) -> Row:
     info = cast("dict[str, Any]", client.info("all"))
-    started_s, ended_s = written[0].started_s, max(one.ended_s for one in written)
-    writes = sum(one.writes for one in written) or _sets(client) - sets_before
+    seconds = run.ended_s - run.started_s
+    writes = sum(one.writes for one in run.written) or _sets(info) - sum(group.count for group in GROUPS)
     oom = cast("dict[str, int]", info.get("errorstat_OOM", {"count": 0}))["count"]
-    latencies = sorted(reads.since(_first_above(used, _CLEANUP_BYTES, started_s), ended_s)) or [0.0]
+    cleaning_s = _first_above(run.used, _CLEANUP_BYTES, run.started_s)
+    latencies = sorted(run.reads.since(cleaning_s, run.ended_s)) or [0.0]
     return Row(
         str(server.kind),
         scenario.name,
         who,
         eviction_policy,
         writes=writes,
-        writes_per_s=writes / (ended_s - started_s),
-        refused=max(oom, sum(one.refused for one in written)),
+        writes_per_s=writes / seconds,
+        refused=max(oom, sum(one.refused for one in run.written)),
         evicted=int(info["evicted_keys"]),
-        lost=kept.lost(client),
-        peak_bytes=int(max(info["used_memory_peak"], *used.values)),
-        mean_bytes=statistics.fmean(used.since(started_s, ended_s)),
+        lost=lost,
+        peak_bytes=int(max(info["used_memory_peak"], *run.used.values)),
+        mean_bytes=statistics.fmean(run.used.since(run.started_s, run.ended_s)),
         reader_p99_s=latencies[int(len(latencies) * 0.99)],
         reader_worst_s=latencies[-1],
-        governor_cpu=None if cpu is None else cpu / (ended_s - started_s),
-        worst_call_s=worst_call_s(client) if governor else None,
+        server_waited=run.server_waited_s / seconds,
+        governor_cpu=None if run.governor_cpu_s is None else run.governor_cpu_s / seconds,
+        worst_call_s=None if run.governor_cpu_s is None else worst_call_s(client),
+        tasks=run.tasks,
     )
 
 
@@ -183,9 +236,9 @@ def _redis_benchmark(client: redis.Redis, port: int, seconds: float) -> Written:
         client.ping()
 
 
-def _sets(client: redis.Redis) -> int:
-    stats = cast("dict[str, dict[str, int]]", client.info("commandstats")).get("cmdstat_set", {})
-    return stats.get("calls", 0) + stats.get("rejected_calls", 0)
+def _sets(info: dict[str, Any]) -> int:
+    stats = cast("dict[str, int]", info["cmdstat_set"])
+    return stats["calls"] + stats.get("rejected_calls", 0)
 
 
 def _first_above(used: Series, bytes_used: float, otherwise: float) -> float:
@@ -202,7 +255,7 @@ def worst_call_s(client: redis.Redis) -> float:
 
 def _as_table(rows: Sequence[Row]) -> str:
     heads = ("", "policy", "writes", "per s", "refused", "evicted", "lost: sessions", "tasks", "channels", "users",
-             "app keys", "peak MB", "mean MB", "GET p99 ms", "worst ms", "governor", "its worst call")  # fmt: skip
+             "app keys", "peak MB", "mean MB", "GET p99 ms", "worst ms", "server waits", "governor", "its worst call")  # fmt: skip
     return table(heads, [_cells(row) for row in rows], left=2)
 
 
@@ -212,7 +265,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     sizes = (row.peak_bytes / MB, row.mean_bytes / MB, row.reader_p99_s * 1e3, row.reader_worst_s * 1e3)
     cpu = "" if row.governor_cpu is None else f"{row.governor_cpu:.0%} cpu"
     worst = "" if row.worst_call_s is None else f"{row.worst_call_s * 1e3:.1f} ms"
-    return (who, row.eviction_policy, *(f"{n:,}" for n in counts), *(number(n) for n in sizes), cpu, worst)
+    waits = f"{row.server_waited:.0%}"
+    return (who, row.eviction_policy, *(f"{n:,}" for n in counts), *(number(n) for n in sizes), waits, cpu, worst)
 
 
 def _judge(report: Report, kind: ServerKind, scenario: Scenario, rows: Sequence[Row]) -> None:
@@ -231,5 +285,11 @@ def _judge(report: Report, kind: ServerKind, scenario: Scenario, rows: Sequence[
         report.judge(f"{at} mean memory, of the limit", mean, 65, " %", at_least=True)
     if scenario.name == "pipeline":
         report.judge(f"{at} peak", [row.peak_bytes / MB for row in ours], LIMIT_BYTES / MB, " MB")
+    if scenario.celery:
+        runs = [row.tasks for row in ours if row.tasks]
+        report.judge(f"{at} tasks queued that did not run", [one.never for one in runs], 0)
+        report.judge(f"{at} tasks that ran more than once", [one.again for one in runs], 0)
+        report.judge(f"{at} tasks that could not be queued", [one.refused for one in runs], 0)
+        return
     ratios = [one.reader_p99_s / other.reader_p99_s for one, other in zip(ours, large, strict=True)]
     report.judge(f"{at} reader's p99 beside the one without governor", ratios, 3, " times", typical=True)

@@ -3,18 +3,18 @@
 import time
 from dataclasses import asdict, dataclass
 
+import psutil
 import redis
 
 from bench.actors import Actor, Cue, all_ready
 from bench.data import seed
 from bench.goals import Report, number, table
 from bench.options import Options
-from bench.spillgate_run import cpu_seconds, governed
+from bench.governing import cpu_and_wait_s, governed
 from tests.servers import Server, ServerKind
 
 _INTERVAL_S = 30.0
-# A census is taken every ten minutes, and there is one in what the governor sends when it starts. So all of that is
-# counted six times an hour, though the rest of it happens once.
+# A census is taken every ten minutes, and there is one in what the governor sends when it starts: the scripts.
 _CENSUSES_AN_HOUR = 6
 _HOUR_S = 3600.0
 _MB = 1 << 20
@@ -22,11 +22,15 @@ _MB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one governor did: commands sent when it started, and in ``seconds`` of idling after that."""
+    """What one governor did: commands sent when it started, scripts among them, and in ``seconds`` of idling after that.
+
+    ``processed`` is the server's own count for the same seconds, with what scripts call.
+    """
 
     kind: str
     seconds: float
     starting: int
+    scripts: int
     idling: int
     processed: int
     cpu_s: float
@@ -35,7 +39,7 @@ class Cost:
     @property
     def commands_per_hour(self) -> float:
         """Commands sent in an hour, its censuses included."""
-        return self.idling * _HOUR_S / self.seconds + self.starting * _CENSUSES_AN_HOUR
+        return self.idling * _HOUR_S / self.seconds + self.scripts * _CENSUSES_AN_HOUR
 
     @property
     def core_percent(self) -> float:
@@ -48,7 +52,7 @@ def run(options: Options) -> Report:
     report = Report("idle")
     spans = 1 if options.quick else 2
     costs = [idle(kind, spans * _INTERVAL_S) for kind in options.kinds_of(ServerKind.VALKEY_9_1)]
-    heads = ("", "seconds", "sent at start", "sent idling", "an hour", "processed", "cpu s", "% of a core", "RSS MB")
+    heads = ("", "seconds", "sent at start", "scripts", "sent idling", "an hour", "processed", "cpu s", "% of a core", "RSS MB")
     print("\n" + table(heads, [_cells(cost) for cost in costs]), flush=True)
     report.numbers += [asdict(cost) for cost in costs]
     report.judge("idle: commands an hour", [cost.commands_per_hour for cost in costs], 400)
@@ -64,33 +68,44 @@ def idle(kind: ServerKind, seconds: float) -> Cost:
         seed(client)
         monitor = Actor(count_commands, server.port, str(client.client_info()["addr"]))
         with all_ready(monitor):
-            with governed(client, server.url) as process:
-                started_s, cpu_before = time.time(), cpu_seconds(process)
+            with governed(client, server.url) as pid:
+                started_s, (cpu_before, _) = time.time(), cpu_and_wait_s(pid)
                 processed_before = _processed(client)
                 time.sleep(seconds)
                 processed = _processed(client) - processed_before - 1
-                ended_s, cpu_after = time.time(), cpu_seconds(process)
-                resident = process.memory_info().rss
+                ended_s, (cpu_after, _) = time.time(), cpu_and_wait_s(pid)
+                resident = psutil.Process(pid).memory_info().rss
             client.publish(_END, "")
-            sent_s = monitor.result()
-    starting = sum(at_s < started_s for at_s in sent_s)
-    idling = sum(started_s <= at_s < ended_s for at_s in sent_s)
-    return Cost(str(kind), ended_s - started_s, starting, idling, processed, cpu_after - cpu_before, resident)
+            sent = monitor.result()
+    starting = [command for at_s, command in sent if at_s < started_s]
+    return Cost(
+        str(kind),
+        ended_s - started_s,
+        starting=len(starting),
+        scripts=sum(command.startswith("EVAL") for command in starting),
+        idling=sum(started_s <= at_s < ended_s for at_s, _ in sent),
+        processed=processed,
+        cpu_s=cpu_after - cpu_before,
+        resident_bytes=resident,
+    )
 
 
 _END = "bench:end"
 
 
-def count_commands(cue: Cue, port: int, ours: str) -> list[float]:
-    """When each command came in (Unix seconds), until the end is told; not what scripts call, nor what ``ours`` sends."""
-    seen: list[float] = []
+def count_commands(cue: Cue, port: int, ours: str) -> list[tuple[float, str]]:
+    """When each command came in (Unix seconds) and what it was, until the end is told.
+
+    Not what scripts call, nor what the client with the address ``ours`` sends.
+    """
+    seen: list[tuple[float, str]] = []
     with redis.Redis(port=port, socket_timeout=None) as client, client.monitor() as monitor:
         cue.await_go()
         for line in monitor.listen():
             if _END in line["command"]:
                 return seen
             if line["client_type"] != "lua" and f"{line['client_address']}:{line['client_port']}" != ours:
-                seen.append(line["time"])
+                seen.append((line["time"], line["command"][:20]))
     return seen
 
 
@@ -99,6 +114,6 @@ def _processed(client: redis.Redis) -> int:
 
 
 def _cells(cost: Cost) -> tuple[str, ...]:
-    counts = (cost.seconds, cost.starting, cost.idling, cost.commands_per_hour, cost.processed)
+    counts = (cost.seconds, cost.starting, cost.scripts, cost.idling, cost.commands_per_hour, cost.processed)
     shares = (cost.cpu_s, cost.core_percent, cost.resident_bytes / _MB)
     return (cost.kind, *(number(round(n)) for n in counts), *(f"{n:.3f}" for n in shares))

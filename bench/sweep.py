@@ -14,7 +14,7 @@ import redis
 from bench.actors import Actor, all_ready, read_keys, write_messages
 from bench.goals import Report, number, table
 from bench.options import Options
-from bench.spillgate_run import ROOT, clean_environment, cleanup_command, governed
+from bench.governing import ROOT, clean_environment, governed, spillgate
 from tests.servers import Server, ServerKind
 
 _KEYS = 1_000_000
@@ -85,7 +85,8 @@ def _sweeps(kind: ServerKind, options: Options) -> Iterator[Sweep]:
         for i in range(1, _NAMESPACES):
             _fill(client, f"bench:n{i}:", _share(i))
         for _ in range(options.repetitions):
-            yield _clear(server, client, "spillgate cleanup", cleanup_command(policy, server.url, "n0"))
+            command = spillgate("cleanup", "n0", "--yes", "--config", str(policy), "--url", server.url)
+            yield _clear(server, client, "spillgate cleanup", command)
         if not options.quick:
             django_redis = [sys.executable, "-c", _DJANGO_REDIS, server.url]
             yield _clear(server, client, "django-redis, itersize 5000", django_redis)

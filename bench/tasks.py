@@ -6,81 +6,89 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-import redis
+from kombu.exceptions import OperationalError
 
-from bench.actors import Cue
-from bench.spillgate_run import REFERENCE_POLICY, ROOT
+from bench.actors import Actor, Cue
+from bench.governing import REFERENCE_POLICY, ROOT, clean_environment
 
-TASKS = 2000
+_TASKS = 2000
 _WORKER = ("-m", "celery", "-A", "bench.celery_app", "worker", "-P", "threads", "-c", "2", "-l", "WARNING")
 _DRAIN_S = 60.0
+# A task that would be run twice has this long to do so.
+_LINGER_S = 1.0
 _STOP_S = 20.0
 
 
-def policy_with_celery(folder: Path) -> Path:
-    """The reference policy with the preset of Celery."""
-    path = folder / "spillgate.toml"
-    path.write_text('presets = ["celery"]\n' + REFERENCE_POLICY.read_text())
-    return path
-
-
-@contextlib.contextmanager
-def worker(url: str, runs: Path) -> Iterator[None]:
-    """A real Celery worker, ready for tasks."""
-    runs.touch()
-    environment = os.environ | {"REDIS_URL": url, "RUNS": str(runs)}
-    process = subprocess.Popen(
-        [sys.executable, *_WORKER], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_S)
-        process.kill()
-        process.wait()
-
-
 @dataclass(frozen=True, slots=True)
-class Queued:
-    """What the producer did: tasks queued, and how many the server refused."""
+class TaskRuns:
+    """What became of the tasks: how many the server refused to queue, and of the others how many did not run just once."""
 
-    queued: int
     refused: int
+    never: int
+    again: int
 
 
-def queue_tasks(cue: Cue, url: str, runs: str, seconds: float) -> Queued:
-    """Queue 2,000 tasks, evenly over ``seconds``; a refused one is not tried again."""
+class TaskQueue:
+    """A real Celery worker, and the policy that knows its keys; a context manager that stops the worker."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        """Start the worker of the server at ``url``; its files are in ``folder``."""
+        self.policy = folder / "spillgate.toml"
+        self.policy.write_text('presets = ["celery"]\n' + REFERENCE_POLICY.read_text())
+        self._url = url
+        self._runs = folder / "runs"
+        self._runs.touch()
+        self._process = subprocess.Popen(
+            [sys.executable, *_WORKER],
+            cwd=ROOT,
+            env=clean_environment() | {"REDIS_URL": url, "RUNS": str(self._runs)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_S)
+        self._process.kill()
+        self._process.wait()
+
+    def producer(self, seconds: float) -> Actor[int]:
+        """Who queues 2,000 tasks, evenly over ``seconds``, and returns how many of them were refused."""
+        return Actor(queue_tasks, self._url, str(self._runs), seconds)
+
+    def runs(self, refused: int) -> TaskRuns:
+        """Wait until the worker is done, and a moment longer."""
+        deadline = time.monotonic() + _DRAIN_S
+        while len(self._count()) < _TASKS - refused and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(_LINGER_S)
+        count = self._count()
+        return TaskRuns(refused, _TASKS - refused - len(count), sum(times > 1 for times in count.values()))
+
+    def _count(self) -> Counter[int]:
+        return Counter(int(line) for line in self._runs.read_text().split())
+
+
+def queue_tasks(cue: Cue, url: str, runs: str, seconds: float) -> int:
+    """Queue the tasks; one that is refused is not tried again. Returns how many were."""
     os.environ |= {"REDIS_URL": url, "RUNS": runs}
-    from bench.celery_app import note
+    from bench.celery_app import note  # noqa: PLC0415 - it reads the environment
 
-    with note.app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=3)
-        refused = 0
-        started_s = cue.await_go()
-        for i in range(TASKS):
-            time.sleep(max(0.0, started_s + seconds * i / TASKS - time.monotonic()))
-            try:
-                note.apply_async((i,), connection=connection, retry=False)
-            except (redis.RedisError, note.app.connection_for_write().transport.connection_errors):
-                refused += 1
-    return Queued(TASKS - refused, refused)
-
-
-def runs_of(path: Path) -> Counter[int]:
-    """How often each task has run."""
-    return Counter(int(line) for line in path.read_text().splitlines())
-
-
-def await_runs(path: Path, wanted: int) -> Counter[int]:
-    """The runs when all are done, or when nothing has changed for a while, some time later than needed."""
-    deadline = time.monotonic() + _DRAIN_S
-    while len(runs_of(path)) < wanted and time.monotonic() < deadline:
-        time.sleep(0.2)
-    time.sleep(1.0)  # for a task that would be run twice
-    return runs_of(path)
+    note.app.broker_connection().ensure_connection(max_retries=3)
+    refused = 0
+    started_s = cue.await_go()
+    for i in range(_TASKS):
+        time.sleep(max(0.0, started_s + seconds * i / _TASKS - time.monotonic()))
+        try:
+            note.apply_async((i,), retry=False)
+        except OperationalError:
+            refused += 1
+    return refused

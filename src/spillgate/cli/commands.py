@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spillgate.cli import logs, screens
-from spillgate.cli.cleaning import Cleanup, clean
+from spillgate.cli import logs
 from spillgate.cli.logs import LogFormat, LogLevel
 from spillgate.cli.options import AsJson, Config, DryRun, Host, Limit, PolicySource, Port, Url
 from spillgate.cli.output import Exit, complain, emit, level_exit, show
@@ -125,6 +124,8 @@ def tick(
 
     The exit code is 1 when the level was preventive or above, also when the cleanup has brought memory down since.
     """
+    from spillgate.cli import screens  # noqa: PLC0415 - see output.console
+
     logs.log_nowhere()
     with closing(Governor(PolicySource(url, config, limit).load(), dry_run=dry_run)) as governor:
         governor.cycle()
@@ -148,13 +149,15 @@ def status(*, url: Url = None, config: Config = None, limit: Limit = None, as_js
     Changes nothing. Tells what this server or plan does not allow, and what that costs. The exit code is 1 at level
     preventive or above.
     """
+    from spillgate.cli import screens  # noqa: PLC0415 - see output.console
+
     logs.log_nowhere()
     with closing(Governor(PolicySource(url, config, limit).load())) as governor:
         state = governor.look(_APART_S)
     if as_json:
         emit(views.snapshot(state))
     else:
-        show(*filter(None, (screens.overview(state), "\n", screens.namespaces(state), screens.missing(state))))
+        show(*filter(None, (screens.overview(state), " ", screens.namespaces(state), screens.missing(state))))
     raise typer.Exit(level_exit(state))
 
 
@@ -182,6 +185,8 @@ def cleanup(
     Protected namespaces, and keys that match no namespace, are never touched. The exit code is 1 when the target was
     not reached, or when you said no.
     """
+    from spillgate.cli.cleaning import Cleanup, clean  # noqa: PLC0415 - see output.console
+
     logs.log_nowhere()
     policy = PolicySource(url, config, limit).load()
     asked = Cleanup(policy, Level[level.name], frozenset(namespace or ()))
@@ -192,7 +197,7 @@ def cleanup(
 def demo(
     *,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", min=1, help="End by itself after so long; else Ctrl-C ends it.")
+        float | None, typer.Option("--seconds", min=1, help="How long it lasts; Ctrl-C ends it sooner.", show_default="60")
     ] = None,
     as_json: AsJson = False,
     host: Host = "127.0.0.1",

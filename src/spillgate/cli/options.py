@@ -38,6 +38,8 @@ Port = Annotated[
     int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port to serve HTTP on; 0 takes a free one.")
 ]
 
+NOTHING_REGISTERED = "no namespace is registered, so every key is protected and nothing will ever be cleaned up"
+
 
 @dataclass(frozen=True, slots=True)
 class PolicySource:

@@ -4,13 +4,14 @@ import json
 import sys
 from collections.abc import Mapping
 from enum import IntEnum
-
-from rich.console import Console, RenderableType
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from spillgate.errors import BudgetExhausted, ServerError, SpillgateError
 from spillgate.governor.state import State
 from spillgate.model import Level
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 # Wide enough for any table: in a pipe nothing is cut to the width of a terminal that is not there.
 _PIPE_WIDTH = 200
@@ -32,8 +33,10 @@ def level_exit(state: State) -> Exit:
     return Exit.ALARMED if level >= Level.PREVENTIVE else Exit.FINE
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False) -> "Console":
     """A console on stdout or stderr: in colour on a terminal, plain in a pipe."""
+    from rich.console import Console  # noqa: PLC0415 - 5 MB of memory that a long run does without
+
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, width=None if stream.isatty() else _PIPE_WIDTH, highlight=False, markup=False)
 
@@ -44,11 +47,11 @@ def emit(document: Mapping[str, object]) -> None:
     sys.stdout.flush()
 
 
-def show(*renderables: RenderableType) -> None:
+def show(*renderables: "RenderableType") -> None:
     """Screens, one below the other."""
     out = console()
     for renderable in renderables:
-        out.print(renderable, soft_wrap=isinstance(renderable, str | Text))
+        out.print(renderable, soft_wrap=isinstance(renderable, str))
 
 
 def complain(message: str) -> None:

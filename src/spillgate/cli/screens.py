@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from spillgate.cli.options import NOTHING_REGISTERED
 from spillgate.errors import mask_url
 from spillgate.governor.journal import Entry
 from spillgate.governor.state import State
@@ -19,7 +20,6 @@ LEVEL_STYLES = {
     Level.EMERGENCY: "red",
     Level.CRITICAL: "bold red",
 }
-NOTHING_REGISTERED = "no namespace is registered, so every key is protected and nothing will ever be cleaned up"
 
 
 def overview(state: State) -> Text:

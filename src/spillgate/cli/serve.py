@@ -9,8 +9,7 @@ import socket
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from spillgate.cli.options import PolicySource
-from spillgate.cli.screens import NOTHING_REGISTERED
+from spillgate.cli.options import NOTHING_REGISTERED, PolicySource
 from spillgate.config import Policy
 from spillgate.errors import ConfigError, MissingExtra
 from spillgate.governor.journal import Event

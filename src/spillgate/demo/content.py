@@ -1,7 +1,6 @@
 """Values as the platform would write them: text of the right size and shape, made up anew for each run."""
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -252,7 +251,13 @@ class Content:
             [self._prose(rng.randint(*sizes)) for _ in range(_POOL)]
             for sizes in (_MESSAGE_TEXT, _TRANSCRIPT_TEXT, _CONTEXT_TEXT, _NOTE_TEXT)
         )
-        self._makers: dict[str, Callable[[int], dict[str, Any]]] = {
+
+    def value(self, namespace: str, number: int) -> bytes:
+        """The ``number``-th value of ``namespace``, as JSON."""
+        return msgspec.json.encode(self._fields(namespace, number))
+
+    def _fields(self, namespace: str, number: int) -> dict[str, Any]:
+        make = {
             "messages": self._message,
             "sessions": self._session,
             "tasks": self._task,
@@ -262,10 +267,7 @@ class Content:
             "ai-context": self._context,
             "analytics": self._event,
         }
-
-    def value(self, namespace: str, number: int) -> bytes:
-        """The ``number``-th value of ``namespace``, as JSON."""
-        return msgspec.json.encode(self._makers[namespace](number))
+        return make[namespace](number)
 
     def _prose(self, size: int) -> str:
         """About ``size`` bytes of sentences."""

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -47,7 +48,7 @@ def run_demo(*, seconds: float | None, as_json: bool, host: str, port: int) -> i
     if as_json:
         sys.stdout.write(json.dumps(summary.document(), indent=2) + "\n")
     else:
-        _say(console, "", *summary.lines(), "", pace_in_words(seconds))
+        _say(console, "", *summary.lines(), "", pace_in_words(seconds), wrap=console.is_terminal)
     return 0 if summary.kept else 1
 
 
@@ -93,9 +94,10 @@ def _screen(stage: Stage, console: Console) -> Group:
     return Group(*draw(stage.view(), console.width, console.height, plain=console.options.ascii_only))
 
 
-def _say(console: Console, *lines: str) -> None:
+def _say(console: Console, *lines: str, wrap: bool = False) -> None:
     for line in lines:
-        console.print(line, soft_wrap=True)
+        indent = line[: len(line) - len(line.lstrip())]
+        console.print(textwrap.fill(line, console.width, subsequent_indent=indent) if wrap else line, soft_wrap=True)
 
 
 class _Lines:

@@ -42,6 +42,7 @@ class View:
     """Everything the screen shows. ``columns`` is the time line, the highest memory in each part of the run."""
 
     seconds: float
+    elapsed_s: float
     server: str
     endpoint: str
     report: Report
@@ -81,7 +82,7 @@ def status_line(view: View) -> str:
     share = format_share(view.used_bytes / view.limit_bytes)
     alive, due = (count.get("sessions", 0) for count in (report.alive, report.due))
     return (
-        f"{report.elapsed_s:6.1f}s {report.phase:<6} {format_bytes(view.used_bytes):>6} ({share:>5}) "
+        f"{view.elapsed_s:6.1f}s {report.phase:<6} {format_bytes(view.used_bytes):>6} ({share:>5}) "
         f"{view.level.label:<10} sessions {alive:,} of {due:,}, lost {_or_unknown(report.lost)}, "
         f"writes {report.writes:,}, refused {report.refused:,}, evicted {_or_unknown(view.evicted)}"
     )
@@ -92,7 +93,7 @@ def _or_unknown(number: int | None) -> str:
 
 
 def _head(view: View, width: int) -> Iterator[Text]:
-    clock = f"{min(view.report.elapsed_s, view.seconds):.0f} of {format_duration(view.seconds)}"
+    clock = f"{view.elapsed_s:.0f} of {format_duration(view.seconds)}"
     left = Text.assemble(("Spillgate demo", "bold"), f"  {view.server}")
     left.pad_right(max(1, width - left.cell_len - len(clock)))
     yield left.append(clock)

@@ -31,6 +31,7 @@ class Stage:
     memory: MemoryWatch
     story: Story
     endpoint: str
+    began_unix_s: float
 
     @property
     def server(self) -> str:
@@ -44,6 +45,7 @@ class Stage:
         state = self.governor.state
         return View(
             seconds=self.seconds,
+            elapsed_s=min(self.seconds, time.time() - self.began_unix_s),
             server=self.server,
             endpoint=self.endpoint,
             report=self.workload.report,
@@ -113,5 +115,6 @@ def staged(seconds: float, host: str, port: int) -> Generator[Stage]:
             WorkloadProcess(url, seconds) as workload,
             MemoryWatch(policy, seconds) as memory,
         ):
-            story = Story(governor.journal, time.time())
-            yield Stage(seconds, limit_bytes, governor, workload, memory, story, address)
+            began_unix_s = time.time()
+            story = Story(governor.journal, began_unix_s)
+            yield Stage(seconds, limit_bytes, governor, workload, memory, story, address, began_unix_s)

@@ -62,8 +62,8 @@ class Summary:
         yield f"  Levels visited: {', '.join(self.levels_visited)}. Level at the end: {self.final_level}."
         yield from self._work()
         yield (
-            "  Without Spillgate a server at its limit either refuses writes or evicts keys, sessions among them. This\n"
-            "  demo did not measure that; `make bench` in a clone of the repository does, under each eviction policy."
+            "  Alone, a server at its limit refuses writes, or evicts keys and sessions among them. This demo does not "
+            "measure that; `make bench`, in a clone of the repository, does, under each eviction policy."
         )
 
     @property

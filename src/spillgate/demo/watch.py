@@ -47,6 +47,7 @@ class MemoryWatch:
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
+        self._look(full=True)
         self._thread.start()
         return self
 
@@ -86,14 +87,21 @@ class Step:
     namespace: str | None
     reason: str
     deleted: int
+    deleted_by_namespace: dict[str, int]
+    retimed: int
+    expired: int
     freed_bytes: int
     seconds: float
 
     def in_words(self) -> str:
         """The numbers first: a narrow screen cuts what is behind them."""
+        deleted = sorted(self.deleted_by_namespace.items(), key=lambda item: -item[1])
+        did = ["deleted " + ", ".join(f"{count:,} {name}" for name, count in deleted)] if deleted else []
+        did += [f"dropped {self.expired:,} expired"] if self.expired else []
+        did += [f"shortened {self.retimed:,} TTLs"] if self.retimed else []
         name = f"{self.kind} {self.namespace}" if self.namespace else self.kind
-        took = format_duration(round(self.seconds, 3))
-        return f"{name}: {self.deleted:,} deleted, {format_bytes(self.freed_bytes)} freed in {took}; {self.reason}"
+        freed, took = format_bytes(self.freed_bytes), format_duration(round(self.seconds, 3))
+        return f"{name}: {', '.join(did) or 'nothing to do'}; {freed} in {took}: {self.reason}"
 
 
 class Story:
@@ -133,7 +141,7 @@ class Story:
             case Event.ACTION if entry.details:
                 step = msgspec.convert(entry.details, Step)
                 self.steps.append(step)
-                self.deleted.update(msgspec.convert(entry.details["deleted_by_namespace"], dict[str, int]))
+                self.deleted.update(step.deleted_by_namespace)
                 return step.in_words()
             case Event.ACTION | Event.ALARM | Event.ERROR:
                 return entry.message

@@ -51,6 +51,7 @@ class Workload:
         """Prepare for a run of ``seconds`` on the server at ``url``."""
         self._client: Any = cast("Any", redis.Redis).from_url(url)
         self._seconds = seconds
+        self._started = time.monotonic()
         self._namespaces = demo_policy(seconds).namespaces
         self._rng = random.Random()
         self._content = Content(self._rng)
@@ -66,24 +67,24 @@ class Workload:
 
     def run(self, stop: threading.Event) -> None:
         """Write, check and report until the time is over or ``stop`` is set."""
-        started = looked = reported = checked = time.monotonic()
-        self._report(0.0)
-        while not stop.is_set() and (now := time.monotonic()) - started < self._seconds:
-            self._tick(now - started, min(now - looked, _LONGEST_TICK_S))
+        self._started = looked = reported = checked = time.monotonic()
+        self._report()
+        while not stop.is_set() and (now := time.monotonic()) - self._started < self._seconds:
+            self._tick(now - self._started, min(now - looked, _LONGEST_TICK_S))
             looked = now
             if now - checked >= _CHECK_S:
                 self._check()
                 checked = now
             if now - reported >= _REPORT_S:
-                self._report(now - started)
+                self._report()
                 reported = now
             stop.wait(max(0.0, now + _TICK_S - time.monotonic()))
         self._check()
-        self._report(time.monotonic() - started, last=True)
+        self._report(last=True)
 
     def fail(self, error: Exception) -> None:
         """Report, as the last thing, that the server failed: whether anything was lost is then not known."""
-        self._report(0.0, last=True, error=str(error))
+        self._report(last=True, error=str(error))
 
     def leave_nothing(self) -> None:
         """End the server: who started it is gone without doing so."""
@@ -152,7 +153,8 @@ class Workload:
         named = {space: name for name, space in self._space.items()}
         return Counter(named[key[: key.rindex(":") + 1]] for key in keys)
 
-    def _report(self, elapsed_s: float, *, last: bool = False, error: str | None = None) -> None:
+    def _report(self, *, last: bool = False, error: str | None = None) -> None:
+        elapsed_s = time.monotonic() - self._started
         phase, _ = phase_at(elapsed_s, self._seconds)
         report = Report(
             elapsed_s,

@@ -67,7 +67,11 @@ class FillRates:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """How bad it is. ``raw_level`` is what the moment asks for, ``level`` what is in force (it falls slowly)."""
+    """How bad it is.
+
+    ``raw_level`` is what the moment asks for, by the forecast alone where it is ``foreseen``; ``level`` is what is in
+    force, as it falls slowly.
+    """
 
     at_s: float
     level: Level
@@ -76,8 +80,17 @@ class Assessment:
     forecast: float
     fill_bytes_s: float
     limits: Limits
-    reason: str
+    foreseen: bool = False
     below_since_s: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """The level in words: what is in use, and what is forecast where that is what raised it."""
+        limit = self.limits.limit_bytes
+        used = f"{format_bytes(round(self.pressure * limit))} of {format_bytes(limit)} ({format_share(self.pressure)})"
+        if not self.foreseen:
+            return f"{used} in use"
+        return f"{used} in use and filling: {format_share(self.forecast)} before the governor can act again"
 
     @property
     def time_to_limit_s(self) -> float | None:
@@ -134,7 +147,7 @@ def assess(
         forecast=forecast,
         fill_bytes_s=fill,
         limits=limits,
-        reason=_explain(reading, pressure, forecast, raw, settings, limits),
+        foreseen=raw > level_at(pressure, settings),
         below_since_s=below_since,
     )
 
@@ -154,13 +167,3 @@ def _settle(
     if now_s - since < settings.hold_s:
         return previous.level, since
     return max(raw, Level(previous.level - 1)), now_s
-
-
-def _explain(
-    reading: Reading, pressure: float, forecast: float, raw: Level, settings: LevelSettings, limits: Limits
-) -> str:
-    now = level_at(pressure, settings)
-    size = f"{format_bytes(reading.counted_bytes)} of {format_bytes(limits.limit_bytes)} ({format_share(pressure)})"
-    if raw > now:
-        return f"{size} in use and filling: {format_share(forecast)} before the governor can act again"
-    return f"{size} in use"

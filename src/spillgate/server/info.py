@@ -10,12 +10,9 @@ InfoFields = Mapping[str, str]
 
 def parse_fields(reply: bytes) -> dict[str, str]:
     """The ``name:value`` lines of an INFO reply; whatever is not such a line is passed over."""
-    fields: dict[str, str] = {}
-    for line in reply.decode("utf-8", "replace").splitlines():
-        name, colon, value = line.partition(":")
-        if colon and not name.startswith("#"):
-            fields[name] = value.strip()
-    return fields
+    lines = reply.decode("utf-8", "replace").splitlines()
+    parted = (line.partition(":") for line in lines if line and line[0] != "#")
+    return {name: value.strip() for name, colon, value in parted if colon}
 
 
 def parse_reading(reply: bytes, at_s: float, database: int = 0) -> Reading:

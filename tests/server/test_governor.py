@@ -1,0 +1,580 @@
+"""Whole cycles of the governor on real servers: what it looks at, decides, does and says."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from spillgate.config import NamespacePolicy, load_policy
+from spillgate.errors import ConfigError, LimitUnknown
+from spillgate.governor.journal import Event
+from spillgate.governor.loop import Governor
+from spillgate.model import Level, Stop
+from spillgate.policy.pacing import DAY_S
+from tests.governing import EXAMPLE, MB, NAMESPACES, HandClock, fill, governing, keys_of, policy_of, told, used
+from tests.servers import HOST, eventually
+
+if TYPE_CHECKING:
+    import redis
+
+    from tests.conftest import ServerFactory
+    from tests.servers import Server
+
+LIMIT = 8 * MB
+
+
+def level(governor: Governor) -> Level:
+    assert governor.state.assessment is not None
+    return governor.state.assessment.level
+
+
+def fill_to(client: redis.Redis, share: float, prefix: str = "app:messages:", ttl_s: int | None = 900) -> None:
+    """Write values of 1 KB until this share of `LIMIT` is in use."""
+    number = 0
+    while used(client) < share * LIMIT:
+        fill(client, f"{prefix}{number}:", 100, ttl_s=ttl_s)
+        number += 1
+
+
+def ttls(client: redis.Redis, pattern: str = "*") -> dict[bytes, int]:
+    """Each key's TTL in seconds, -1 without."""
+    return {key: cast("int", client.ttl(key)) for key in keys_of(client, pattern)}
+
+
+def limited(server: Server, tables: str = "", namespaces: str = NAMESPACES) -> Governor:
+    policy = policy_of(server.url, server=f"limit = {LIMIT}", tables=tables, namespaces=namespaces)
+    return Governor(policy, clock=HandClock().clock, seed=1)
+
+
+# ---- looking
+
+
+def test_the_first_cycle_connects_and_says_what_it_found(server: Server) -> None:
+    fill(server.client(), "app:messages:", 10)
+    clock = HandClock()
+    with governing(policy_of(server.url, server=f"limit = {LIMIT}"), clock) as governor:
+        assert governor.state.level_label == "unknown"
+        pause = governor.cycle()
+        state = governor.state
+        assert level(governor) is Level.NORMAL
+        assert pause.seconds == state.policy.monitor.interval_s
+        assert (state.error, state.at_unix_s, state.readings) == (None, clock.wall_s, 1)
+        assert state.capabilities is not None
+        assert state.reading is not None
+        assert state.reading.keys == 10
+        assert state.census is not None
+        usage = state.census.usage("messages")
+        assert usage is not None
+        assert usage.keys.value == 10
+        assert state.counts is not None
+        assert (state.counts.complete, state.counts.by_namespace["messages"].value) == (True, 10)
+        assert "connected to redis://" in told(governor, Event.SERVER)
+        assert "level normal" in told(governor, Event.LEVEL)
+
+
+def test_without_any_limit_it_says_what_to_do(server: Server) -> None:
+    with governing(policy_of(server.url)) as governor, pytest.raises(LimitUnknown, match="--limit 25MB"):
+        governor.cycle()
+
+
+def test_counts_by_namespace_come_from_the_rounds_of_upkeep(server: Server) -> None:
+    client = server.client()
+    fill(client, "app:messages:", 3000, size=10)
+    fill(client, "app:tasks:", 500, size=10)
+    with governing(policy_of(server.url, server="limit = '100MB'")) as governor:
+        for _ in range(100):
+            governor.cycle()
+            counts = governor.state.counts
+            if counts is not None and counts.complete:
+                break
+        assert governor.state.counts is not None
+        assert governor.state.counts.complete
+        found = {name: number.value for name, number in governor.state.counts.by_namespace.items() if number.value}
+        assert found == {"messages": 3000, "tasks": 500}
+
+
+def test_at_warning_the_heaviest_namespaces_are_named_and_nothing_is_deleted(server: Server) -> None:
+    client = server.client()
+    fill_to(client, 0.65)
+    before = keys_of(client)
+    governor = limited(server)
+    governor.cycle()
+    assert level(governor) is Level.WARNING
+    assert "heaviest namespaces: about" in told(governor, Event.LEVEL) or "heaviest" in told(governor, Event.LEVEL)
+    assert "messages" in told(governor, Event.LEVEL)
+    assert keys_of(client) == before
+    governor.close()
+
+
+# ---- cleaning
+
+
+def test_at_preventive_ttls_are_capped_and_no_key_is_lost(server: Server) -> None:
+    client = server.client()
+    fill_to(client, 0.7, ttl_s=7200)
+    fill_to(client, 0.83, "app:pages:", ttl_s=None)
+    fill(client, "app:tasks:", 5, ttl_s=90_000)
+    before = keys_of(client)
+    governor = limited(server)
+    governor.cycle()
+    assert level(governor) is Level.PREVENTIVE
+    assert keys_of(client) == before
+    assert max(ttls(client, "app:messages:*").values()) <= 1800
+    assert {ttl for ttl in ttls(client, "app:pages:*").values() if not 0 < ttl <= 600} == set()
+    assert min(ttls(client, "app:tasks:*").values()) > 80_000
+    governor.close()
+
+
+def test_over_budget_is_trimmed_to_its_budget_before_others_lose_anything(server: Server) -> None:
+    client = server.client()
+    fill_to(client, 0.6, "app:pages:")
+    fill_to(client, 0.85)
+    namespaces = NAMESPACES.replace('name = "pages"', 'name = "pages"\nbudget = "1MB"')
+    messages = keys_of(client, "app:messages:*")
+    governor = limited(server, namespaces=namespaces)
+    for _ in range(20):
+        governor.cycle()
+    assert keys_of(client, "app:messages:*") == messages
+    left = len(keys_of(client, "app:pages:*"))
+    assert 0 < left * 1100 <= 1.6 * MB
+    assert "over its 1MB" in told(governor, Event.ACTION)
+    governor.close()
+
+
+def test_a_full_server_is_brought_to_the_target_by_priority(server: Server) -> None:
+    client = server.client()
+    fill_to(client, 0.2, "app:tasks:", ttl_s=None)
+    fill_to(client, 0.3, "app:sessions:")
+    fill_to(client, 0.4, "unregistered:", ttl_s=None)
+    fill_to(client, 0.45, "app:analytics:")
+    fill_to(client, 0.98)
+    kept = {pattern: keys_of(client, pattern) for pattern in ("app:tasks:*", "app:sessions:*", "unregistered:*")}
+    messages = len(keys_of(client, "app:messages:*"))
+    governor = limited(server)
+    governor.cycle()
+    assert used(client) <= 0.78 * LIMIT
+    assert used(client) >= 0.6 * LIMIT, "cleaned far deeper than asked"
+    assert keys_of(client, "app:analytics:*") == set()
+    assert 0 < len(keys_of(client, "app:messages:*")) < messages
+    for pattern, keys in kept.items():
+        assert keys_of(client, pattern) == keys
+    assert min(ttls(client, "app:tasks:*").values()) == -1
+    assert min(ttls(client, "unregistered:*").values()) == -1
+    said = told(governor, Event.ACTION)
+    assert said.index("clear analytics") < said.index("messages")
+    assert governor.state.totals.deleted > 0
+    assert governor.state.totals.freed_bytes > 0.15 * LIMIT
+    governor.close()
+
+
+def test_of_sessions_only_orphans_that_are_long_idle_go(server: Server) -> None:
+    client = server.client()
+    fill_to(client, 0.3, "app:tasks:", ttl_s=None)
+    client.set("maker", b"x" * 2000)
+    payload = client.dump("maker")
+    client.delete("maker")
+    for number in range(200):
+        client.restore(f"app:sessions:orphan{number}", 0, payload, idletime=2000)
+        client.restore(f"app:sessions:idle{number}", 500_000, payload, idletime=2000)
+        client.restore(f"app:sessions:new{number}", 0, payload)
+    fill_to(client, 0.95, "app:tasks:more:", ttl_s=None)
+    governor = limited(server)
+    governor.cycle()
+    assert keys_of(client, "app:sessions:orphan*") == set()
+    assert len(keys_of(client, "app:sessions:idle*")) == 200
+    assert len(keys_of(client, "app:sessions:new*")) == 200
+    governor.close()
+
+
+def test_trim_takes_the_longest_idle_first(server: Server) -> None:
+    client = server.client()
+    client.set("maker", b"x" * 1000)
+    payload = client.dump("maker")
+    client.delete("maker")
+    fill_to(client, 0.5, "app:tasks:", ttl_s=None)
+    number = 0
+    pipe = client.pipeline(transaction=False)
+    while used(client) < 0.93 * LIMIT:
+        for _ in range(50):
+            pipe.restore(f"app:pages:{number}", 500_000, payload, idletime=number % 1000)
+            number += 1
+        pipe.execute()
+    governor = limited(server)
+    governor.cycle()
+    left = {int(key.rpartition(b":")[2]) % 1000 for key in keys_of(client, "app:pages:*")}
+    gone = set(range(1000)) & {one % 1000 for one in range(number)} - left
+    assert left
+    assert gone
+    # Cut-offs come from a sample and age while the sweep runs, so the border is not sharp.
+    assert sum(left) / len(left) < sum(gone) / len(gone) - 200
+    governor.close()
+
+
+def test_when_nothing_may_go_it_says_so_once_and_deletes_nothing(server: Server) -> None:
+    client = server.client()
+    fill_to(client, 0.95, "app:tasks:", ttl_s=None)
+    before = ttls(client)
+    governor = limited(server)
+    for _ in range(3):
+        governor.cycle()
+    assert ttls(client) == before
+    alarms = [entry for entry in governor.journal.entries() if entry.event is Event.ALARM]
+    assert len(alarms) == 1
+    assert "nothing is left that the policy lets go" in alarms[0].message
+    assert "tasks" in alarms[0].message
+    governor.close()
+
+
+def test_a_namespace_that_fills_right_after_it_was_found_empty_is_cleaned(server: Server) -> None:
+    client = server.client()
+    fill_to(client, 0.83, "app:tasks:", ttl_s=None)
+    governor = limited(server)
+    governor.cycle()  # a pass that finds no messages at all
+    assert level(governor) is Level.PREVENTIVE
+    for prefix in ("app:messages:", "app:analytics:"):
+        fill_to(client, 0.97, prefix)
+        written = len(keys_of(client, f"{prefix}*"))
+        governor.cycle()
+        assert len(keys_of(client, f"{prefix}*")) < written / 2
+        assert used(client) < 0.87 * LIMIT
+    governor.close()
+
+
+def test_a_level_above_takes_over_a_cleanup_and_the_cycle_goes_on(server: Server) -> None:
+    """The loss-free pass finds the server filled further meanwhile: the higher level cleans up at once."""
+    client = server.client()
+    fill_to(client, 0.5, "app:tasks:", ttl_s=None)
+    fill_to(client, 0.83)
+    clock = HandClock()
+    written = threading.Event()
+
+    def monotonic() -> float:
+        plans = "loss-free cleanup" in told(governor, Event.PLAN)
+        if plans and not written.is_set():
+            written.set()
+            fill_to(client, 0.97, "app:messages:more:")
+        return clock.monotonic_s
+
+    policy = policy_of(server.url, server=f"limit = {LIMIT}")
+    governor = Governor(policy, clock=replace(clock.clock, monotonic=monotonic), seed=1)
+    governor.cycle()
+    assert written.is_set()
+    assert level(governor) >= Level.EMERGENCY
+    assert used(client) < 0.8 * LIMIT
+    governor.close()
+
+
+# ---- by hand
+
+
+def test_a_cleanup_by_hand_touches_only_what_was_named(server: Server) -> None:
+    client = server.client()
+    for name in ("analytics", "pages", "messages", "tasks"):
+        fill(client, f"app:{name}:", 50)
+    before = ttls(client)
+    governor = limited(server, namespaces=NAMESPACES.replace('cleanup = "trim"', 'cleanup = "clear"'))
+    plan, outcomes = governor.cleanup(Level.EMERGENCY, frozenset({"pages", "tasks"}))
+    assert {action.namespace for action in plan.actions} == {"pages"}
+    assert [(outcome.stop, outcome.deleted_by_namespace) for outcome in outcomes] == [(Stop.COMPLETE, {"pages": 50})]
+    after = ttls(client)
+    assert after.keys() == {key for key in before if not key.startswith(b"app:pages:")}
+    assert all(before[key] - ttl <= 2 for key, ttl in after.items())
+    assert "cleanup by hand" in told(governor, Event.PLAN)
+    governor.close()
+
+
+def test_a_dry_run_changes_nothing_and_tells_what_the_real_one_then_does(server: Server) -> None:
+    client = server.client()
+    fill_to(client, 0.3, "app:analytics:", ttl_s=None)
+    fill_to(client, 0.5, "app:pages:", ttl_s=None)
+    fill_to(client, 0.6, "app:tasks:", ttl_s=None)
+    fill_to(client, 0.98, ttl_s=7200)
+    namespaces = NAMESPACES.replace('cleanup = "trim"', 'cleanup = "clear"')
+    before = ttls(client)
+    policy = policy_of(server.url, server=f"limit = {LIMIT}", namespaces=namespaces)
+    with governing(policy, dry_run=True) as governor:
+        governor.cycle()
+        promised, outcomes = governor.cleanup(Level.EMERGENCY, frozenset({"analytics", "pages"}))
+        after = ttls(client)
+        assert after.keys() == before.keys()
+        assert all(abs(before[key] - ttl) <= 5 for key, ttl in after.items())
+        totals = governor.state.totals
+        assert (totals.deleted, totals.retimed, totals.freed_bytes) == (0, 0, 0)
+        assert "dry run" in told(governor, Event.PLAN)
+        assert "would have deleted" in told(governor, Event.ACTION)
+    with governing(policy) as governor:
+        kept, done = governor.cleanup(Level.EMERGENCY, frozenset({"analytics", "pages"}))
+        assert promised.actions == kept.actions
+        assert [one.deleted_by_namespace for one in outcomes] == [one.deleted_by_namespace for one in done]
+        assert all(one.deleted > 0 for one in done)
+        for dry, wet in zip(outcomes, done, strict=True):
+            assert dry.freed_bytes == pytest.approx(wet.freed_bytes, rel=0.2)
+
+
+def test_a_dry_run_at_full_memory_promises_as_much_as_is_then_done(server: Server) -> None:
+    client = server.client()
+    fill_to(client, 0.2, "app:tasks:", ttl_s=None)
+    fill_to(client, 0.28, "app:analytics:")
+    fill_to(client, 0.36, "app:pages:")
+    fill_to(client, 0.97)
+    namespaces = NAMESPACES.replace('cleanup = "trim"', 'cleanup = "clear"')
+    policy = policy_of(server.url, server=f"limit = {LIMIT}", namespaces=namespaces)
+    promised: dict[str, int] = {}
+    with governing(policy, dry_run=True) as governor:
+        for outcome in governor.cleanup(Level.EMERGENCY)[1]:
+            for name, number in outcome.deleted_by_namespace.items():
+                promised[name] = promised.get(name, 0) + number
+    held = {name: len(keys_of(client, f"app:{name}:*")) for name in ("analytics", "pages", "messages")}
+    assert promised["analytics"] == held["analytics"]
+    assert promised["pages"] == held["pages"]
+    with governing(policy) as governor:
+        governor.cleanup(Level.EMERGENCY)
+    gone = {name: number - len(keys_of(client, f"app:{name}:*")) for name, number in held.items()}
+    assert {"analytics": promised["analytics"], "pages": promised["pages"]} == {
+        "analytics": gone["analytics"],
+        "pages": gone["pages"],
+    }
+    assert promised.get("messages", 0) == pytest.approx(gone["messages"], abs=0.25 * held["messages"])
+
+
+# ---- TTLs
+
+
+def test_upkeep_gives_ttls_only_where_they_are_enforced(server: Server) -> None:
+    client = server.client()
+    namespaces = (
+        NAMESPACES
+        + """
+        [[namespace]]
+        name = "channels"
+        keys = "app:channels:*"
+        ttl = "30m"
+        enforce_ttl = true
+        [[namespace]]
+        name = "drafts"
+        keys = "app:drafts:*"
+        ttl = "10m"
+        cleanup = "clear"
+        priority = 9
+        enforce_ttl = false
+    """
+    )
+    for name in ("analytics", "sessions", "pages", "messages", "channels", "tasks", "drafts", "unregistered"):
+        fill(client, f"app:{name}:", 5, ttl_s=None)
+    fill(client, "app:messages:long", 5, ttl_s=7200)
+    governor = limited(server, namespaces=namespaces)
+    governor.cycle()
+    minutes = {"analytics": 15, "sessions": 15, "pages": 10, "messages": 30, "channels": 30}
+    for name, ttl in minutes.items():
+        found = {one for key, one in ttls(client, f"app:{name}:*").items() if b"long" not in key}
+        assert found <= {ttl * 60, ttl * 60 - 1, ttl * 60 - 2}, name
+    assert min(ttls(client, "app:messages:long*").values()) > 7000  # calm shortens nothing
+    for name in ("tasks", "drafts", "unregistered"):
+        assert set(ttls(client, f"app:{name}:*").values()) == {-1}
+    assert "gave a TTL to keys that had none" in told(governor, Event.ACTION)
+    assert "5 of channels" in told(governor, Event.ACTION)
+    governor.close()
+
+
+def test_upkeep_goes_round_a_large_keyspace_a_slice_a_look(server: Server) -> None:
+    client = server.client()
+    fill(client, "app:messages:", 20_000, size=1, ttl_s=None)
+    policy = policy_of(server.url, server="limit = '1GB'")
+    with governing(policy) as governor:
+        governor.cycle()
+        first = sum(ttl != -1 for ttl in ttls(client).values())
+        assert 0 < first < 20_000
+        for _ in range(100):
+            governor.cycle()
+        assert -1 not in ttls(client).values()
+
+
+@pytest.mark.kinds("valkey-9.1", "redis-7.0")
+def test_under_volatile_ttl_the_server_is_steered_to_evict_expendable_keys(server: Server) -> None:
+    client = server.client()
+    pipe = client.pipeline(transaction=False)
+    for number in range(500):
+        pipe.set(f"app:tasks:{number}", b"x" * 1000, ex=60 + number % 800)
+    pipe.execute()
+    fill_to(client, 0.995, ttl_s=1800)
+    client.config_set("maxmemory", LIMIT)
+    client.config_set("maxmemory-policy", "volatile-ttl")
+    governor = limited(server)
+    governor.cleanup(Level.CRITICAL)
+    left = ttls(client, "app:messages:*")
+    assert left
+    assert max(left.values()) <= 15
+    governor.close()
+    # With nobody governing any more, the server evicts by itself: messages alone.
+    fill(client, "app:messages:flood:", 8000, ttl_s=10)
+    assert client.info("stats")["evicted_keys"] > 0
+    assert len(keys_of(client, "app:tasks:*")) == 500
+
+
+# ---- what it costs
+
+
+class Tap:
+    """Listens in with MONITOR and counts what others send, without what scripts do inside the server."""
+
+    def __init__(self, server: Server) -> None:
+        self._socket = socket.create_connection((HOST, server.port))
+        self._socket.sendall(b"MONITOR\r\n")
+        self._got = b""
+        self._read_until(b"+OK\r\n")
+        self._client = server.client()
+        self._client.ping()
+        self._end = 0
+
+    def _read_until(self, mark: bytes) -> None:
+        self._socket.settimeout(5)
+        while mark not in self._got:
+            self._got += self._socket.recv(1 << 20)
+
+    def commands(self) -> list[bytes]:
+        """Every command so far, with its arguments, of connections other than the test's own."""
+        self._end += 1
+        mark = f"end{self._end}".encode()
+        self._client.echo(mark)
+        self._read_until(mark)
+        own = b":%d]" % cast("int", self._client.client_info()["addr"].rpartition(":")[2]).__int__() if False else b""
+        lines = self._got.split(b"\r\n")
+        address = next(line.split(b"] ")[0] for line in lines if b'"ECHO"' in line)
+        mine = address.split(b"[")[1]
+        del own
+        return [line for line in lines[1:] if b"[" in line and mine not in line and b" lua]" not in line]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.mark.parametrize("pressure", [0.3, 0.95])
+def test_the_commands_of_a_day_are_kept(server: Server, pressure: float) -> None:
+    client = server.client()
+    fill_to(client, pressure, "app:tasks:", ttl_s=None)
+    client.close()
+    clock = HandClock(wall_s=100 * DAY_S)
+    tap = Tap(server)
+    tables = "[monitor]\ncommands_per_day = 300"
+    with governing(policy_of(server.url, server=f"limit = {LIMIT}", tables=tables), clock) as governor:
+        for day in (1, 2):
+            while clock.wall_s < (100 + day) * DAY_S:
+                clock.turn(governor.cycle().seconds)
+            # A connection greets the server with some commands of its own, which come on top.
+            sent = [line for line in tap.commands() if b'"CLIENT" "SETINFO"' not in line and b'"HELLO"' not in line]
+            assert len(sent) == governor.state.commands
+            assert 150 * day <= len(sent) <= 300 * day
+    tap.close()
+
+
+def test_a_spent_budget_ends_a_cleanup_and_says_so(server: Server) -> None:
+    client = server.client()
+    fill_to(client, 0.95)
+    tables = "[monitor]\ncommands_per_day = 17"
+    governor = limited(server, tables)
+    pause = governor.cycle()
+    assert governor.state.commands <= 17
+    assert "commands_per_day" in told(governor, Event.ERROR)
+    assert pause.seconds > 1000
+    assert level(governor) >= Level.EMERGENCY
+    governor.close()
+
+
+def test_it_never_has_more_than_two_connections(server: Server) -> None:
+    client = server.client()
+    others = len(client.client_list())
+    seen: set[int] = set()
+    policy = policy_of(server.url, server=f"limit = {LIMIT}")
+    with Governor(policy, seed=1) as governor:
+        eventually(lambda: governor.state.pause_s)
+        for step in range(40):
+            if step == 20:
+                fill_to(client, 0.95)
+            if step % 5 == 0:
+                governor.wake()
+            if step == 30:
+                governor.reload(policy)
+            fill(client, "app:messages:x", 20)
+            seen.add(len(client.client_list()) - others)
+        eventually(lambda: len(client.client_list()) - others == 2)
+    assert seen <= {1, 2}
+    eventually(lambda: len(client.client_list()) == others)
+    said = told(governor)
+    assert "governor stopped" in said
+    assert "policy reloaded" in said
+
+
+def test_a_flood_is_noticed_long_before_the_interval_is_over(server: Server) -> None:
+    client = server.client()
+    client.config_set("maxmemory", LIMIT)
+    policy = policy_of(server.url, tables='[monitor]\ninterval = "1h"')
+    with Governor(policy, seed=1) as governor:
+        eventually(lambda: governor.state.pause_s == 3600)
+        pipe = client.pipeline(transaction=False)
+        for number in range(20_000):
+            pipe.set(f"app:messages:{number}", b"x" * 600, ex=1800)
+            if number % 50 == 49:
+                pipe.execute()
+        assert governor.state.readings > 1
+        eventually(lambda: used(client) < 0.8 * LIMIT)
+    assert client.info("stats")["evicted_keys"] == 0
+    assert "rises" in told(governor, Event.LEVEL)
+
+
+# ---- another policy
+
+
+def test_a_new_policy_is_used_from_the_next_cycle_on(server: Server) -> None:
+    client = server.client()
+    fill_to(client, 0.5, "new:", ttl_s=None)
+    fill_to(client, 0.95, "app:tasks:", ttl_s=None)
+    governor = limited(server, "[monitor]\ncommands_per_day = 1000")
+    governor.cycle()
+    assert level(governor) is Level.EMERGENCY
+    commands = governor.state.commands
+    tasks = keys_of(client, "app:tasks:*")
+    fresh = NamespacePolicy(
+        "new", ("new:*",), ttl_s=60, cleanup=load_policy(EXAMPLE, env={}, flags={}).namespaces[0].cleanup, priority=1
+    )
+    old = governor.state.policy
+    governor.reload(replace(old, namespaces=(fresh, *old.namespaces)))
+    governor.cycle()
+    assert keys_of(client, "app:tasks:*") == tasks
+    assert used(client) < 0.8 * LIMIT
+    assert "policy reloaded: 6 namespaces" in told(governor, Event.POLICY)
+    assert level(governor) is Level.EMERGENCY  # what was known of the level stays
+    # Commands that were spent stay spent.
+    assert governor._meter.budget(governor.state.commands).used > commands
+    governor.close()
+
+
+def test_a_policy_for_another_server_is_refused(server: Server) -> None:
+    governor = limited(server)
+    with pytest.raises(ConfigError, match="restart"):
+        governor.reload(policy_of("redis://127.0.0.1:1/0"))
+    governor.cycle()
+    assert level(governor) is Level.NORMAL
+    governor.close()
+
+
+def test_stopping_ends_a_cleanup_in_its_middle(server_factory: ServerFactory) -> None:
+    server = server_factory()
+    client = server.client()
+    fill_to(client, 0.97, ttl_s=7200)
+    clock = HandClock()
+
+    def monotonic() -> float:
+        if "cleanup" in told(governor, Event.PLAN):
+            governor.stop()
+        return clock.monotonic_s
+
+    policy = policy_of(server.url, server=f"limit = {LIMIT}")
+    governor = Governor(policy, clock=replace(clock.clock, monotonic=monotonic), seed=1)
+    written = client.dbsize()
+    governor.cycle()
+    assert int(client.dbsize()) > 0.8 * int(written)
+    governor.close()
