@@ -16,8 +16,8 @@ import redis
 from bench.actors import Actor, Series, Written, all_ready, read_keys, watch_memory, write_messages
 from bench.data import GROUPS, SESSION, seed
 from bench.goals import Report, number, table
-from bench.options import Options
 from bench.governing import REFERENCE_POLICY, cpu_and_wait_s, governed
+from bench.options import Options
 from bench.tasks import TaskQueue, TaskRuns
 from tests.servers import Server, ServerKind
 
@@ -247,7 +247,7 @@ def _first_above(used: Series, bytes_used: float, otherwise: float) -> float:
 
 
 def worst_call_s(client: redis.Redis) -> float:
-    """The longest that one script of the governor has kept the server busy, 0 where none took long enough to be noted."""
+    """The longest that a script of the governor has kept the server busy, 0 where none took long enough to be noted."""
     slow = cast("list[dict[str, Any]]", client.slowlog_get(100_000))
     scripts = (call["duration"] for call in slow if call["command"].upper().startswith((b"EVAL", b"FCALL")))
     return max(scripts, default=0) / 1e6

@@ -69,7 +69,10 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1)
     """The rows in aligned columns; the first ``left`` ones stand left, numbers right."""
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
     place: list[Callable[[str, int], str]] = [str.ljust if i < left else str.rjust for i in range(len(heads))]
-    lines = ["  ".join(put(cell, width) for put, cell, width in zip(place, row, widths, strict=True)) for row in (heads, *rows)]
+    lines = [
+        "  ".join(put(cell, width) for put, cell, width in zip(place, row, widths, strict=True))
+        for row in (heads, *rows)
+    ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(line.rstrip() for line in lines)
 

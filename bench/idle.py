@@ -9,8 +9,8 @@ import redis
 from bench.actors import Actor, Cue, all_ready
 from bench.data import seed
 from bench.goals import Report, number, table
-from bench.options import Options
 from bench.governing import cpu_and_wait_s, governed
+from bench.options import Options
 from tests.servers import Server, ServerKind
 
 _INTERVAL_S = 30.0
@@ -52,7 +52,18 @@ def run(options: Options) -> Report:
     report = Report("idle")
     spans = 1 if options.quick else 2
     costs = [idle(kind, spans * _INTERVAL_S) for kind in options.kinds_of(ServerKind.VALKEY_9_1)]
-    heads = ("", "seconds", "sent at start", "scripts", "sent idling", "an hour", "processed", "cpu s", "% of a core", "RSS MB")
+    heads = (
+        "",
+        "seconds",
+        "sent at start",
+        "scripts",
+        "sent idling",
+        "an hour",
+        "processed",
+        "cpu s",
+        "% of a core",
+        "RSS MB",
+    )
     print("\n" + table(heads, [_cells(cost) for cost in costs]), flush=True)
     report.numbers += [asdict(cost) for cost in costs]
     report.judge("idle: commands an hour", [cost.commands_per_hour for cost in costs], 400)

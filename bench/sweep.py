@@ -13,8 +13,8 @@ import redis
 
 from bench.actors import Actor, all_ready, read_keys, write_messages
 from bench.goals import Report, number, table
-from bench.options import Options
 from bench.governing import ROOT, clean_environment, governed, spillgate
+from bench.options import Options
 from tests.servers import Server, ServerKind
 
 _KEYS = 1_000_000

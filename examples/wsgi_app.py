@@ -8,6 +8,7 @@ and ask ``http://127.0.0.1:8000/health/redis-memory``. Where a server such as gu
 after the fork and in one worker, or let ``spillgate run`` do the work beside them.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable
@@ -41,9 +42,11 @@ def application(governor: Governor) -> WSGIApplication:
 def main() -> None:
     """Serve until Ctrl-C; the governor runs as long as the ``with`` block."""
     policy = load_policy(POLICY, env=os.environ, flags={})
+    port = int(os.environ.get("PORT", "8000"))
     with (
+        contextlib.suppress(KeyboardInterrupt),
         Governor(policy) as governor,
-        make_server("127.0.0.1", int(os.environ.get("PORT", "8000")), application(governor)) as server,
+        make_server("127.0.0.1", port, application(governor)) as server,
     ):
         server.serve_forever()
 
