@@ -1,7 +1,6 @@
 """``python -m bench``: run all benchmarks, or those that are named, and judge them."""
 
 import argparse
-import dataclasses
 import importlib
 import json
 import os
@@ -45,7 +44,7 @@ def main() -> int:
         print("\ninterrupted", file=sys.stderr)
         return 130
     if arguments.json:
-        arguments.json.write_text(json.dumps([dataclasses.asdict(report) for report in reports], indent=1))
+        arguments.json.write_text(json.dumps([report.document() for report in reports], indent=1))
     goals = [goal for report in reports for goal in report.goals]
     missed = sum(not goal.reached for goal in goals)
     print(f"\n{verdicts(goals)}\n")

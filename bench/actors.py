@@ -5,13 +5,15 @@ import multiprocessing
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,6 +87,11 @@ def _play(there: Connection, act: Callable[..., Any], cue: Cue, args: tuple[Any,
     there.send(act(cue, *args, **kwargs))
 
 
+def connected(port: int, timeout_s: float | None) -> redis.Redis:
+    """A client that waits this long for an answer and never asks twice."""
+    return redis.Redis(port=port, socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What one writer did; times are monotonic seconds."""
@@ -99,7 +106,7 @@ def write_messages(cue: Cue, port: int, seconds: float, per_s: int | None, name:
     """Write chat messages of 300 to 900 bytes, ``per_s`` of them or as many as one pipelining client can."""
     values = [b"m" * size for size in range(300, 901)]
     random.Random(name).shuffle(values)
-    with redis.Redis(port=port, socket_timeout=_END_S, retry=None) as client:
+    with connected(port, _END_S) as client:
         client.ping()
         pipe = client.pipeline(transaction=False)
         batch = min(_PIPELINE, per_s // 100) if per_s else _PIPELINE
@@ -133,7 +140,7 @@ def read_keys(cue: Cue, port: int, key: str, count: int) -> Series:
     """GET one of ``count`` keys about 300 times a second; the values are the seconds that each took."""
     series = Series([], [])
     chance = random.Random(1)
-    with redis.Redis(port=port, socket_timeout=_END_S, retry=None) as client:
+    with connected(port, _END_S) as client:
         client.ping()
         next_s = cue.await_go()
         while not cue.stop.is_set():
@@ -151,7 +158,7 @@ def read_keys(cue: Cue, port: int, key: str, count: int) -> Series:
 def watch_memory(cue: Cue, port: int) -> Series:
     """Poll ``used_memory`` every 10 ms."""
     series = Series([], [])
-    with redis.Redis(port=port, socket_timeout=_END_S, retry=None) as client:
+    with connected(port, _END_S) as client:
         client.ping()
         cue.await_go()
         while not cue.stop.wait(_LOOK_S):
@@ -162,7 +169,7 @@ def watch_memory(cue: Cue, port: int) -> Series:
 
 
 @contextlib.contextmanager
-def all_ready(*actors: Actor[Any]) -> Iterator[None]:
+def all_ready(*actors: Actor[Any]) -> Generator[None]:
     """Send everybody off at once, and end whoever still runs after the block."""
     with contextlib.ExitStack() as stack:
         for actor in actors:

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -57,6 +57,11 @@ class Report:
         """Add a goal."""
         self.goals.append(Goal(name, tuple(values), bound, unit, **how))
 
+    def document(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        goals = [asdict(goal) | {"reached": goal.reached} for goal in self.goals]
+        return {"name": self.name, "goals": goals, "numbers": self.numbers}
+
 
 def number(value: float) -> str:
     """A number as people read it: whole ones with separators, others with as many digits as they deserve."""
@@ -69,12 +74,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1)
     """The rows in aligned columns; the first ``left`` ones stand left, numbers right."""
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
     place: list[Callable[[str, int], str]] = [str.ljust if i < left else str.rjust for i in range(len(heads))]
-    lines = [
-        "  ".join(put(cell, width) for put, cell, width in zip(place, row, widths, strict=True))
-        for row in (heads, *rows)
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(line.rstrip() for line in lines)
+    rule = ["-" * width for width in widths]
+    lines = [zip(place, row, widths, strict=True) for row in (heads, rule, *rows)]
+    return "\n".join("  ".join(put(cell, width) for put, cell, width in line).rstrip() for line in lines)
 
 
 def verdicts(goals: Sequence[Goal]) -> str:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import redis
@@ -32,7 +32,7 @@ def clean_environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def governed(server: redis.Redis, url: str, policy: Path = REFERENCE_POLICY) -> Iterator[int]:
+def governed(server: redis.Redis, url: str, policy: Path = REFERENCE_POLICY) -> Generator[int]:
     """Have the server governed by ``spillgate run``; it has looked around, then been idle for 3 seconds.
 
     Yields its process number.

@@ -2,11 +2,12 @@
 
 import time
 from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 import psutil
 import redis
 
-from bench.actors import Actor, Cue, all_ready
+from bench.actors import Actor, Cue, all_ready, connected
 from bench.data import seed
 from bench.goals import Report, number, table
 from bench.governing import cpu_and_wait_s, governed
@@ -22,7 +23,7 @@ _MB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one governor did: commands sent when it started, scripts among them, and in ``seconds`` of idling after that.
+    """What one governor did: commands sent when it started, scripts among them, and in ``seconds`` of idling then.
 
     ``processed`` is the server's own count for the same seconds, with what scripts call.
     """
@@ -51,7 +52,7 @@ def run(options: Options) -> Report:
     """Let governors idle on each kind of server, print what that cost, and judge it."""
     report = Report("idle")
     spans = 1 if options.quick else 2
-    costs = [idle(kind, spans * _INTERVAL_S) for kind in options.kinds_of(ServerKind.VALKEY_9_1)]
+    costs = [idle(kind, spans * _INTERVAL_S) for kind in options.kinds_of(report, ServerKind.VALKEY_9_1)]
     heads = (
         "",
         "seconds",
@@ -110,9 +111,10 @@ def count_commands(cue: Cue, port: int, ours: str) -> list[tuple[float, str]]:
     Not what scripts call, nor what the client with the address ``ours`` sends.
     """
     seen: list[tuple[float, str]] = []
-    with redis.Redis(port=port, socket_timeout=None) as client, client.monitor() as monitor:
+    with connected(port, None) as client, client.monitor() as monitor:
         cue.await_go()
-        for line in monitor.listen():
+        while True:
+            line = cast("dict[str, Any]", monitor.next_command())
             if _END in line["command"]:
                 return seen
             if line["client_type"] != "lua" and f"{line['client_address']}:{line['client_port']}" != ours:

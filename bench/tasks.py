@@ -25,7 +25,7 @@ _STOP_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class TaskRuns:
-    """What became of the tasks: how many the server refused to queue, and of the others how many did not run just once."""
+    """What became of the tasks: how many could not be queued, did not run though queued, ran more than once."""
 
     refused: int
     never: int

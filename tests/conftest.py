@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 import pytest
+from hypothesis import settings
 
 from tests.servers import Server, ServerKind, ServerMissingError
 
@@ -39,8 +40,11 @@ def missing(reason: str) -> NoReturn:
 
 
 def pytest_configure() -> None:
-    """Let a terminated run end as an interrupted one does: with its servers stopped."""
+    """Let a terminated run end as an interrupted one does: with its servers stopped. Choose how Hypothesis searches."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # The same examples at every run where a failure must be the change's own fault; new ones on a developer's machine.
+    settings.register_profile("spillgate", deadline=None, derandomize=os.environ.get("SPILLGATE_REQUIRE_ALL") == "1")
+    settings.load_profile("spillgate")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

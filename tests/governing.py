@@ -10,11 +10,12 @@ from spillgate.config import parse_policy
 from spillgate.governor.apply import Progress
 from spillgate.governor.clock import Clock
 from spillgate.governor.loop import Governor
+from spillgate.model import Level
 from spillgate.server.gateway import Gateway
 from spillgate.server.scanning import CallBounds, ScanTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import redis
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "ceo-platform.toml"
 MB = 1024 * 1024
+LIMIT = 8 * MB
 
 NAMESPACES = """
 [[namespace]]
@@ -65,12 +67,19 @@ cleanup = "never"
 
 
 class HandClock:
-    """Both clocks, turned by hand: they stand still unless told."""
+    """Both clocks, turned by hand: they stand still unless told. ``when_read`` is called at each look at the first, so
+    that a test can do something in the middle of a cleanup.
+    """
 
     def __init__(self, monotonic_s: float = 1000.0, wall_s: float = 1_800_000_000.0) -> None:
         self.monotonic_s = monotonic_s
         self.wall_s = wall_s
-        self.clock = Clock(lambda: self.monotonic_s, lambda: self.wall_s)
+        self.when_read: Callable[[], object] = lambda: None
+        self.clock = Clock(self._read, lambda: self.wall_s)
+
+    def _read(self) -> float:
+        self.when_read()
+        return self.monotonic_s
 
     def turn(self, seconds: float) -> None:
         """Let time pass."""
@@ -101,6 +110,12 @@ def governing(policy: Policy, clock: HandClock | None = None, *, dry_run: bool =
         governor.close()
 
 
+def level(governor: Governor) -> Level:
+    """The level in force."""
+    assert governor.state.assessment is not None
+    return governor.state.assessment.level
+
+
 def told(governor: Governor, event: Event | None = None) -> str:
     """What the journal says, one line an entry."""
     return "\n".join(entry.message for entry in governor.journal.entries() if event in {None, entry.event})
@@ -114,9 +129,26 @@ def fill(client: redis.Redis, prefix: str, count: int, size: int = 1000, ttl_s: 
     pipe.execute()
 
 
+def fill_to(client: redis.Redis, share: float, prefix: str = "app:messages:", ttl_s: int | None = 900) -> None:
+    """Write values of 1 KB until this share of `LIMIT` is in use."""
+    number = 0
+    while (missing := share * LIMIT - used(client)) > 0:
+        fill(client, f"{prefix}{number}:", max(1, int(missing / 2500)), ttl_s=ttl_s)
+        number += 1
+
+
 def keys_of(client: redis.Redis, pattern: str = "*") -> set[bytes]:
     """The keys that match, none that has expired."""
     return set(cast("list[bytes]", client.keys(pattern)))
+
+
+def ttls(client: redis.Redis, pattern: str = "*") -> dict[bytes, int]:
+    """Each key's TTL in seconds, -1 without."""
+    keys = tuple(keys_of(client, pattern))
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.ttl(key)
+    return dict(zip(keys, cast("list[int]", pipe.execute()), strict=True))
 
 
 def used(client: redis.Redis) -> int:

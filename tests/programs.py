@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from email.message import Message
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
-from tests.governing import EXAMPLE
+from tests.governing import EXAMPLE, MB, fill, keys_of, used
 from tests.servers import eventually
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Mapping
+    from email.message import Message
+
+    import redis
 
     from tests.servers import Server
 
@@ -28,8 +31,47 @@ SPILLGATE = [sys.executable, "-W", "error", "-m", "spillgate.cli"]
 GOVERNED = ("--config", str(EXAMPLE))
 HEALTH = "/health/redis-memory"
 TIMEOUT_S = 30.0
-_OURS = re.compile(r"SPILLGATE_|REDIS_URL|NO_COLOR|FORCE_COLOR|COLUMNS")
+FOREIGN = re.compile(r"SPILLGATE_|REDIS_URL|NO_COLOR|FORCE_COLOR|COLUMNS")
+"""Variables that would reach into a test from outside."""
 _HEALTH_AT = re.compile(rf"http://\S+(?={HEALTH})")
+
+
+def stock(server: Server) -> redis.Redis:
+    """Make it a server of 25 MB that holds some of everything, and return a client of it."""
+    client = server.client()
+    client.config_set("maxmemory", 25 * MB)
+    fill(client, "ceo-platform:users:", 300, 500, None)
+    fill(client, "ceo-platform:analytics:", 200, 500, 900)
+    fill(client, "ceo-platform:messages:", 100, 700, 1800)
+    fill(client, "elsewhere:", 12, 10, None)
+    return client
+
+
+def fill_up(client: redis.Redis, share: float, prefix: str = "ceo-platform:messages:more:") -> redis.Redis:
+    """Write keys until this share of 25 MB is used, and return the client."""
+    number = 0
+    while used(client) < share * 25 * MB:
+        fill(client, f"{prefix}{number}:", 200, 700, 1800)
+        number += 1
+    return client
+
+
+def ends_of(client: redis.Redis) -> dict[bytes, float]:
+    """When each key ends, in Unix seconds; infinity where it never does."""
+    keys = sorted(keys_of(client))
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.pttl(key)
+    now_s = time.time()
+    return {key: now_s + left / 1000 if left >= 0 else math.inf for key, left in zip(keys, pipe.execute(), strict=True)}
+
+
+def untouched(before: dict[bytes, float], client: redis.Redis) -> bool:
+    """Whether no key was deleted and none re-timed, by a minute or more, since `ends_of` said ``before``."""
+    after = ends_of(client)
+    return before.keys() == after.keys() and all(
+        end == after[key] or abs(end - after[key]) < 60 for key, end in before.items()
+    )
 
 
 class Answer(NamedTuple):
@@ -47,13 +89,11 @@ class Answer(NamedTuple):
 
 def environment(server: Server | None = None, **variables: str) -> dict[str, str]:
     """This environment without what Spillgate reads from it, then with ``server`` and ``variables``."""
-    kept = {name: value for name, value in os.environ.items() if not _OURS.match(name)}
+    kept = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
     return kept | ({"REDIS_URL": server.url} if server else {}) | variables
 
 
-def spillgate(
-    *arguments: str, server: Server | None = None, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def spillgate(*arguments: str, server: Server | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, outside of any terminal."""
     return subprocess.run(
         [*SPILLGATE, *arguments],
@@ -126,7 +166,7 @@ class Running:
 
     def get(self, path: str = HEALTH, *, method: str = "GET", host: str | None = None) -> Answer:
         """One request."""
-        return get(self.base_url + path, method=method, host=host)
+        return get(self.base_url, path, method=method, host=host)
 
     def becomes(self, status: str, timeout_s: float = 15.0) -> Answer:
         """Wait until the health document has this status."""
@@ -135,18 +175,17 @@ class Running:
             latest = self.get()
             return latest if latest.redis["status"] == status else None
 
-        return eventually(answer, timeout_s)
+        found = eventually(answer, timeout_s)
+        assert found
+        return found
 
 
-def get(url: str, *, method: str = "GET", host: str | None = None) -> Answer:
+def get(base_url: str, path: str, *, method: str = "GET", host: str | None = None) -> Answer:
     """One HTTP request, whatever the code of its response."""
-    request = urllib.request.Request(url, method=method, headers={"Host": host} if host else {})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return Answer(response.status, response.headers, response.read().decode())
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.headers, error.read().decode())
+    with closing(HTTPConnection(base_url.removeprefix("http://"), timeout=10)) as connection:
+        connection.request(method, path, headers={"Host": host} if host else {})
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read().decode())
 
 
 def running(*arguments: str, server: Server | None = None, **variables: str) -> Running:

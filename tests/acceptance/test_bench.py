@@ -7,16 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.kinds("valkey-9.1")
 def test_nothing_is_lost_refused_or_evicted_in_a_flood(tmp_path: Path) -> None:
     numbers = tmp_path / "numbers.json"
     command = [sys.executable, "-m", "bench", "flood", "--quick", "--only", "8000", "--kinds", "valkey"]
-    done = subprocess.run([*command, "--json", str(numbers)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, "--json", str(numbers)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert numbers.exists(), done.stderr
     [report] = json.loads(numbers.read_text())
     ours, large = report["numbers"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import socket
-import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -15,40 +14,26 @@ from spillgate.governor.journal import Event
 from spillgate.governor.loop import Governor
 from spillgate.model import Level, Stop
 from spillgate.policy.pacing import DAY_S
-from tests.governing import EXAMPLE, MB, NAMESPACES, HandClock, fill, governing, keys_of, policy_of, told, used
+from tests.governing import (
+    EXAMPLE,
+    LIMIT,
+    NAMESPACES,
+    HandClock,
+    fill,
+    fill_to,
+    governing,
+    keys_of,
+    level,
+    policy_of,
+    told,
+    ttls,
+    used,
+)
 from tests.servers import HOST, eventually
 
 if TYPE_CHECKING:
-    import redis
-
-    from tests.conftest import ServerFactory
+    from tests.server.conftest import Govern
     from tests.servers import Server
-
-LIMIT = 8 * MB
-
-
-def level(governor: Governor) -> Level:
-    assert governor.state.assessment is not None
-    return governor.state.assessment.level
-
-
-def fill_to(client: redis.Redis, share: float, prefix: str = "app:messages:", ttl_s: int | None = 900) -> None:
-    """Write values of 1 KB until this share of `LIMIT` is in use."""
-    number = 0
-    while used(client) < share * LIMIT:
-        fill(client, f"{prefix}{number}:", 100, ttl_s=ttl_s)
-        number += 1
-
-
-def ttls(client: redis.Redis, pattern: str = "*") -> dict[bytes, int]:
-    """Each key's TTL in seconds, -1 without."""
-    return {key: cast("int", client.ttl(key)) for key in keys_of(client, pattern)}
-
-
-def limited(server: Server, tables: str = "", namespaces: str = NAMESPACES) -> Governor:
-    policy = policy_of(server.url, server=f"limit = {LIMIT}", tables=tables, namespaces=namespaces)
-    return Governor(policy, clock=HandClock().clock, seed=1)
-
 
 # ---- looking
 
@@ -97,55 +82,52 @@ def test_counts_by_namespace_come_from_the_rounds_of_upkeep(server: Server) -> N
         assert found == {"messages": 3000, "tasks": 500}
 
 
-def test_at_warning_the_heaviest_namespaces_are_named_and_nothing_is_deleted(server: Server) -> None:
+def test_at_warning_the_heaviest_namespaces_are_named_and_nothing_is_deleted(server: Server, govern: Govern) -> None:
     client = server.client()
     fill_to(client, 0.65)
     before = keys_of(client)
-    governor = limited(server)
+    governor = govern(server)
     governor.cycle()
     assert level(governor) is Level.WARNING
     assert "heaviest namespaces: about" in told(governor, Event.LEVEL) or "heaviest" in told(governor, Event.LEVEL)
     assert "messages" in told(governor, Event.LEVEL)
     assert keys_of(client) == before
-    governor.close()
 
 
 # ---- cleaning
 
 
-def test_at_preventive_ttls_are_capped_and_no_key_is_lost(server: Server) -> None:
+def test_at_preventive_ttls_are_capped_and_no_key_is_lost(server: Server, govern: Govern) -> None:
     client = server.client()
     fill_to(client, 0.7, ttl_s=7200)
     fill_to(client, 0.83, "app:pages:", ttl_s=None)
     fill(client, "app:tasks:", 5, ttl_s=90_000)
     before = keys_of(client)
-    governor = limited(server)
+    governor = govern(server)
     governor.cycle()
     assert level(governor) is Level.PREVENTIVE
     assert keys_of(client) == before
     assert max(ttls(client, "app:messages:*").values()) <= 1800
     assert {ttl for ttl in ttls(client, "app:pages:*").values() if not 0 < ttl <= 600} == set()
     assert min(ttls(client, "app:tasks:*").values()) > 80_000
-    governor.close()
 
 
-def test_over_budget_is_trimmed_to_its_budget_before_others_lose_anything(server: Server) -> None:
+def test_over_budget_is_trimmed_to_its_budget_before_others_lose_anything(server: Server, govern: Govern) -> None:
     client = server.client()
     fill_to(client, 0.6, "app:pages:")
     fill_to(client, 0.85)
     namespaces = NAMESPACES.replace('name = "pages"', 'name = "pages"\nbudget = "1MB"')
     messages = keys_of(client, "app:messages:*")
-    governor = limited(server, namespaces=namespaces)
+    governor = govern(server, namespaces=namespaces)
     for _ in range(20):
         governor.cycle()
     assert keys_of(client, "app:messages:*") == messages
-    left = len(keys_of(client, "app:pages:*"))
-    assert 0 < left * 1100 <= 1.6 * MB
+    assert keys_of(client, "app:pages:*")
+    assert used(client) <= 0.78 * LIMIT
     assert "over its 1MB" in told(governor, Event.ACTION)
-    governor.close()
 
 
-def test_a_full_server_is_brought_to_the_target_by_priority(server: Server) -> None:
+def test_a_full_server_is_brought_to_the_target_by_priority(server: Server, govern: Govern) -> None:
     client = server.client()
     fill_to(client, 0.2, "app:tasks:", ttl_s=None)
     fill_to(client, 0.3, "app:sessions:")
@@ -154,7 +136,7 @@ def test_a_full_server_is_brought_to_the_target_by_priority(server: Server) -> N
     fill_to(client, 0.98)
     kept = {pattern: keys_of(client, pattern) for pattern in ("app:tasks:*", "app:sessions:*", "unregistered:*")}
     messages = len(keys_of(client, "app:messages:*"))
-    governor = limited(server)
+    governor = govern(server)
     governor.cycle()
     assert used(client) <= 0.78 * LIMIT
     assert used(client) >= 0.6 * LIMIT, "cleaned far deeper than asked"
@@ -168,10 +150,9 @@ def test_a_full_server_is_brought_to_the_target_by_priority(server: Server) -> N
     assert said.index("clear analytics") < said.index("messages")
     assert governor.state.totals.deleted > 0
     assert governor.state.totals.freed_bytes > 0.15 * LIMIT
-    governor.close()
 
 
-def test_of_sessions_only_orphans_that_are_long_idle_go(server: Server) -> None:
+def test_of_sessions_only_orphans_that_are_long_idle_go(server: Server, govern: Govern) -> None:
     client = server.client()
     fill_to(client, 0.3, "app:tasks:", ttl_s=None)
     client.set("maker", b"x" * 2000)
@@ -182,43 +163,39 @@ def test_of_sessions_only_orphans_that_are_long_idle_go(server: Server) -> None:
         client.restore(f"app:sessions:idle{number}", 500_000, payload, idletime=2000)
         client.restore(f"app:sessions:new{number}", 0, payload)
     fill_to(client, 0.95, "app:tasks:more:", ttl_s=None)
-    governor = limited(server)
+    governor = govern(server)
     governor.cycle()
     assert keys_of(client, "app:sessions:orphan*") == set()
     assert len(keys_of(client, "app:sessions:idle*")) == 200
     assert len(keys_of(client, "app:sessions:new*")) == 200
-    governor.close()
 
 
-def test_trim_takes_the_longest_idle_first(server: Server) -> None:
+def test_trim_takes_the_longest_idle_first(server: Server, govern: Govern) -> None:
     client = server.client()
     client.set("maker", b"x" * 1000)
     payload = client.dump("maker")
     client.delete("maker")
-    fill_to(client, 0.5, "app:tasks:", ttl_s=None)
-    number = 0
+    idle: dict[bytes, int] = {}
     pipe = client.pipeline(transaction=False)
     while used(client) < 0.93 * LIMIT:
         for _ in range(50):
-            pipe.restore(f"app:pages:{number}", 500_000, payload, idletime=number % 1000)
-            number += 1
+            key = f"app:pages:{len(idle)}"
+            idle[key.encode()] = len(idle) * 7 % 1000
+            pipe.restore(key, 500_000, payload, idletime=idle[key.encode()])
         pipe.execute()
-    governor = limited(server)
+    governor = govern(server)
     governor.cycle()
-    left = {int(key.rpartition(b":")[2]) % 1000 for key in keys_of(client, "app:pages:*")}
-    gone = set(range(1000)) & {one % 1000 for one in range(number)} - left
-    assert left
-    assert gone
-    # Cut-offs come from a sample and age while the sweep runs, so the border is not sharp.
-    assert sum(left) / len(left) < sum(gone) / len(gone) - 200
-    governor.close()
+    gone = idle.keys() - keys_of(client)
+    assert 0.1 < len(gone) / len(idle) < 0.4
+    # About a fifth has to go. The cut-off comes from a sample, and has some slack so that a part of a pass will do.
+    assert min(idle[key] for key in gone) > 350
 
 
-def test_when_nothing_may_go_it_says_so_once_and_deletes_nothing(server: Server) -> None:
+def test_when_nothing_may_go_it_says_so_once_and_deletes_nothing(server: Server, govern: Govern) -> None:
     client = server.client()
     fill_to(client, 0.95, "app:tasks:", ttl_s=None)
     before = ttls(client)
-    governor = limited(server)
+    governor = govern(server)
     for _ in range(3):
         governor.cycle()
     assert ttls(client) == before
@@ -226,57 +203,50 @@ def test_when_nothing_may_go_it_says_so_once_and_deletes_nothing(server: Server)
     assert len(alarms) == 1
     assert "nothing is left that the policy lets go" in alarms[0].message
     assert "tasks" in alarms[0].message
-    governor.close()
 
 
-def test_a_namespace_that_fills_right_after_it_was_found_empty_is_cleaned(server: Server) -> None:
+def test_a_namespace_that_fills_right_after_it_was_found_empty_is_cleaned(server: Server, govern: Govern) -> None:
     client = server.client()
-    fill_to(client, 0.83, "app:tasks:", ttl_s=None)
-    governor = limited(server)
+    fill_to(client, 0.81, "app:tasks:", ttl_s=None)
+    governor = govern(server)
     governor.cycle()  # a pass that finds no messages at all
     assert level(governor) is Level.PREVENTIVE
+    assert "messages" in governor._recent.known(1000.0, 1, Level.PREVENTIVE).empty
     for prefix in ("app:messages:", "app:analytics:"):
         fill_to(client, 0.97, prefix)
-        written = len(keys_of(client, f"{prefix}*"))
         governor.cycle()
-        assert len(keys_of(client, f"{prefix}*")) < written / 2
-        assert used(client) < 0.87 * LIMIT
-    governor.close()
+        assert keys_of(client, f"{prefix}*") == set()
 
 
-def test_a_level_above_takes_over_a_cleanup_and_the_cycle_goes_on(server: Server) -> None:
+def test_a_level_above_takes_over_a_cleanup_and_the_cycle_goes_on(server: Server, govern: Govern) -> None:
     """The loss-free pass finds the server filled further meanwhile: the higher level cleans up at once."""
     client = server.client()
     fill_to(client, 0.5, "app:tasks:", ttl_s=None)
     fill_to(client, 0.83)
     clock = HandClock()
-    written = threading.Event()
+    governor = govern(server, clock=clock)
 
-    def monotonic() -> float:
-        plans = "loss-free cleanup" in told(governor, Event.PLAN)
-        if plans and not written.is_set():
-            written.set()
+    def write_more() -> None:
+        if "loss-free cleanup" in told(governor, Event.PLAN):
+            clock.when_read = lambda: None
             fill_to(client, 0.97, "app:messages:more:")
-        return clock.monotonic_s
 
-    policy = policy_of(server.url, server=f"limit = {LIMIT}")
-    governor = Governor(policy, clock=replace(clock.clock, monotonic=monotonic), seed=1)
+    clock.when_read = write_more
     governor.cycle()
-    assert written.is_set()
+    assert "cleanup by priority" in told(governor, Event.PLAN)
     assert level(governor) >= Level.EMERGENCY
     assert used(client) < 0.8 * LIMIT
-    governor.close()
 
 
 # ---- by hand
 
 
-def test_a_cleanup_by_hand_touches_only_what_was_named(server: Server) -> None:
+def test_a_cleanup_by_hand_touches_only_what_was_named(server: Server, govern: Govern) -> None:
     client = server.client()
     for name in ("analytics", "pages", "messages", "tasks"):
         fill(client, f"app:{name}:", 50)
     before = ttls(client)
-    governor = limited(server, namespaces=NAMESPACES.replace('cleanup = "trim"', 'cleanup = "clear"'))
+    governor = govern(server, namespaces=NAMESPACES.replace('cleanup = "trim"', 'cleanup = "clear"'))
     plan, outcomes = governor.cleanup(Level.EMERGENCY, frozenset({"pages", "tasks"}))
     assert {action.namespace for action in plan.actions} == {"pages"}
     assert [(outcome.stop, outcome.deleted_by_namespace) for outcome in outcomes] == [(Stop.COMPLETE, {"pages": 50})]
@@ -284,7 +254,6 @@ def test_a_cleanup_by_hand_touches_only_what_was_named(server: Server) -> None:
     assert after.keys() == {key for key in before if not key.startswith(b"app:pages:")}
     assert all(before[key] - ttl <= 2 for key, ttl in after.items())
     assert "cleanup by hand" in told(governor, Event.PLAN)
-    governor.close()
 
 
 def test_a_dry_run_changes_nothing_and_tells_what_the_real_one_then_does(server: Server) -> None:
@@ -344,7 +313,7 @@ def test_a_dry_run_at_full_memory_promises_as_much_as_is_then_done(server: Serve
 # ---- TTLs
 
 
-def test_upkeep_gives_ttls_only_where_they_are_enforced(server: Server) -> None:
+def test_upkeep_gives_ttls_only_where_they_are_enforced(server: Server, govern: Govern) -> None:
     client = server.client()
     namespaces = (
         NAMESPACES
@@ -366,7 +335,7 @@ def test_upkeep_gives_ttls_only_where_they_are_enforced(server: Server) -> None:
     for name in ("analytics", "sessions", "pages", "messages", "channels", "tasks", "drafts", "unregistered"):
         fill(client, f"app:{name}:", 5, ttl_s=None)
     fill(client, "app:messages:long", 5, ttl_s=7200)
-    governor = limited(server, namespaces=namespaces)
+    governor = govern(server, namespaces=namespaces)
     governor.cycle()
     minutes = {"analytics": 15, "sessions": 15, "pages": 10, "messages": 30, "channels": 30}
     for name, ttl in minutes.items():
@@ -377,7 +346,6 @@ def test_upkeep_gives_ttls_only_where_they_are_enforced(server: Server) -> None:
         assert set(ttls(client, f"app:{name}:*").values()) == {-1}
     assert "gave a TTL to keys that had none" in told(governor, Event.ACTION)
     assert "5 of channels" in told(governor, Event.ACTION)
-    governor.close()
 
 
 def test_upkeep_goes_round_a_large_keyspace_a_slice_a_look(server: Server) -> None:
@@ -394,23 +362,24 @@ def test_upkeep_goes_round_a_large_keyspace_a_slice_a_look(server: Server) -> No
 
 
 @pytest.mark.kinds("valkey-9.1", "redis-7.0")
-def test_under_volatile_ttl_the_server_is_steered_to_evict_expendable_keys(server: Server) -> None:
+def test_under_volatile_ttl_the_server_is_steered_to_evict_expendable_keys(server: Server, govern: Govern) -> None:
     client = server.client()
     pipe = client.pipeline(transaction=False)
     for number in range(500):
         pipe.set(f"app:tasks:{number}", b"x" * 1000, ex=60 + number % 800)
     pipe.execute()
-    fill_to(client, 0.995, ttl_s=1800)
+    fill_to(client, 0.95, ttl_s=1800)
     client.config_set("maxmemory", LIMIT)
     client.config_set("maxmemory-policy", "volatile-ttl")
-    governor = limited(server)
+    governor = govern(server)
     governor.cleanup(Level.CRITICAL)
+    assert client.info("stats")["evicted_keys"] == 0
     left = ttls(client, "app:messages:*")
     assert left
     assert max(left.values()) <= 15
-    governor.close()
     # With nobody governing any more, the server evicts by itself: messages alone.
-    fill(client, "app:messages:flood:", 8000, ttl_s=10)
+    for number in range(160):
+        fill(client, f"app:messages:flood:{number}:", 50, ttl_s=10)
     assert client.info("stats")["evicted_keys"] > 0
     assert len(keys_of(client, "app:tasks:*")) == 500
 
@@ -419,69 +388,63 @@ def test_under_volatile_ttl_the_server_is_steered_to_evict_expendable_keys(serve
 
 
 class Tap:
-    """Listens in with MONITOR and counts what others send, without what scripts do inside the server."""
+    """Listens in with MONITOR: what others send, without what scripts do inside the server."""
 
     def __init__(self, server: Server) -> None:
-        self._socket = socket.create_connection((HOST, server.port))
-        self._socket.sendall(b"MONITOR\r\n")
+        self._socket = socket.create_connection((HOST, server.port), timeout=5)
         self._got = b""
-        self._read_until(b"+OK\r\n")
         self._client = server.client()
-        self._client.ping()
-        self._end = 0
+        self._socket.sendall(b"MONITOR\r\n")
+        self._read_until(b"+OK\r\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
 
     def _read_until(self, mark: bytes) -> None:
-        self._socket.settimeout(5)
         while mark not in self._got:
             self._got += self._socket.recv(1 << 20)
 
     def commands(self) -> list[bytes]:
-        """Every command so far, with its arguments, of connections other than the test's own."""
-        self._end += 1
-        mark = f"end{self._end}".encode()
+        """Every command so far of any connection but the test's own."""
+        mark = b"end of %d bytes" % len(self._got)
         self._client.echo(mark)
         self._read_until(mark)
-        own = b":%d]" % cast("int", self._client.client_info()["addr"].rpartition(":")[2]).__int__() if False else b""
-        lines = self._got.split(b"\r\n")
-        address = next(line.split(b"] ")[0] for line in lines if b'"ECHO"' in line)
-        mine = address.split(b"[")[1]
-        del own
-        return [line for line in lines[1:] if b"[" in line and mine not in line and b" lua]" not in line]
-
-    def close(self) -> None:
-        self._socket.close()
+        lines = [line for line in self._got.splitlines() if b" [" in line and b" lua]" not in line]
+        mine = next(line for line in lines if b'"ECHO"' in line).split(b"]")[0].split(b" [")[1]
+        return [line for line in lines if mine not in line]
 
 
 @pytest.mark.parametrize("pressure", [0.3, 0.95])
-def test_the_commands_of_a_day_are_kept(server: Server, pressure: float) -> None:
+def test_the_commands_of_a_day_are_kept(server: Server, govern: Govern, pressure: float) -> None:
     client = server.client()
     fill_to(client, pressure, "app:tasks:", ttl_s=None)
     client.close()
     clock = HandClock(wall_s=100 * DAY_S)
-    tap = Tap(server)
     tables = "[monitor]\ncommands_per_day = 300"
-    with governing(policy_of(server.url, server=f"limit = {LIMIT}", tables=tables), clock) as governor:
+    governor = govern(server, clock=clock, tables=tables)
+    with Tap(server) as tap:
         for day in (1, 2):
             while clock.wall_s < (100 + day) * DAY_S:
                 clock.turn(governor.cycle().seconds)
-            # A connection greets the server with some commands of its own, which come on top.
-            sent = [line for line in tap.commands() if b'"CLIENT" "SETINFO"' not in line and b'"HELLO"' not in line]
-            assert len(sent) == governor.state.commands
+            # A connection greets the server with commands of its own, which come on top; MONITOR leaves some out.
+            sent = [line for line in tap.commands() if b"SETINFO" not in line and b"HELLO" not in line]
+            assert governor.state.commands - 5 <= len(sent) <= governor.state.commands
             assert 150 * day <= len(sent) <= 300 * day
-    tap.close()
 
 
-def test_a_spent_budget_ends_a_cleanup_and_says_so(server: Server) -> None:
+def test_a_spent_budget_ends_a_cleanup_and_says_so(server: Server, govern: Govern) -> None:
     client = server.client()
     fill_to(client, 0.95)
     tables = "[monitor]\ncommands_per_day = 17"
-    governor = limited(server, tables)
+    governor = govern(server, tables=tables)
     pause = governor.cycle()
     assert governor.state.commands <= 17
     assert "commands_per_day" in told(governor, Event.ERROR)
     assert pause.seconds > 1000
     assert level(governor) >= Level.EMERGENCY
-    governor.close()
 
 
 def test_it_never_has_more_than_two_connections(server: Server) -> None:
@@ -490,22 +453,20 @@ def test_it_never_has_more_than_two_connections(server: Server) -> None:
     seen: set[int] = set()
     policy = policy_of(server.url, server=f"limit = {LIMIT}")
     with Governor(policy, seed=1) as governor:
-        eventually(lambda: governor.state.pause_s)
+        eventually(lambda: len(client.client_list()) - others == 2)
         for step in range(40):
             if step == 20:
-                fill_to(client, 0.95)
-            if step % 5 == 0:
-                governor.wake()
+                fill(client, "app:messages:flood", 7000)
             if step == 30:
                 governor.reload(policy)
+            governor.wake()
             fill(client, "app:messages:x", 20)
             seen.add(len(client.client_list()) - others)
+        eventually(lambda: "policy reloaded" in told(governor))
         eventually(lambda: len(client.client_list()) - others == 2)
-    assert seen <= {1, 2}
+    assert max(seen) == 2
     eventually(lambda: len(client.client_list()) == others)
-    said = told(governor)
-    assert "governor stopped" in said
-    assert "policy reloaded" in said
+    assert "governor stopped" in told(governor)
 
 
 def test_a_flood_is_noticed_long_before_the_interval_is_over(server: Server) -> None:
@@ -528,11 +489,11 @@ def test_a_flood_is_noticed_long_before_the_interval_is_over(server: Server) -> 
 # ---- another policy
 
 
-def test_a_new_policy_is_used_from_the_next_cycle_on(server: Server) -> None:
+def test_a_new_policy_is_used_from_the_next_cycle_on(server: Server, govern: Govern) -> None:
     client = server.client()
     fill_to(client, 0.5, "new:", ttl_s=None)
     fill_to(client, 0.95, "app:tasks:", ttl_s=None)
-    governor = limited(server, "[monitor]\ncommands_per_day = 1000")
+    governor = govern(server, tables="[monitor]\ncommands_per_day = 1000")
     governor.cycle()
     assert level(governor) is Level.EMERGENCY
     commands = governor.state.commands
@@ -549,32 +510,23 @@ def test_a_new_policy_is_used_from_the_next_cycle_on(server: Server) -> None:
     assert level(governor) is Level.EMERGENCY  # what was known of the level stays
     # Commands that were spent stay spent.
     assert governor._meter.budget(governor.state.commands).used > commands
-    governor.close()
 
 
-def test_a_policy_for_another_server_is_refused(server: Server) -> None:
-    governor = limited(server)
+def test_a_policy_for_another_server_is_refused(server: Server, govern: Govern) -> None:
+    governor = govern(server)
     with pytest.raises(ConfigError, match="restart"):
         governor.reload(policy_of("redis://127.0.0.1:1/0"))
     governor.cycle()
     assert level(governor) is Level.NORMAL
-    governor.close()
 
 
-def test_stopping_ends_a_cleanup_in_its_middle(server_factory: ServerFactory) -> None:
-    server = server_factory()
+def test_stopping_ends_a_cleanup_in_its_middle(server: Server, govern: Govern) -> None:
+
     client = server.client()
     fill_to(client, 0.97, ttl_s=7200)
     clock = HandClock()
-
-    def monotonic() -> float:
-        if "cleanup" in told(governor, Event.PLAN):
-            governor.stop()
-        return clock.monotonic_s
-
-    policy = policy_of(server.url, server=f"limit = {LIMIT}")
-    governor = Governor(policy, clock=replace(clock.clock, monotonic=monotonic), seed=1)
+    governor = govern(server, clock=clock)
+    clock.when_read = lambda: governor.stop() if "cleanup" in told(governor, Event.PLAN) else None
     written = client.dbsize()
     governor.cycle()
     assert int(client.dbsize()) > 0.8 * int(written)
-    governor.close()

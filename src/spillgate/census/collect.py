@@ -23,15 +23,18 @@ def collect_census(gateway: Gateway, *, hurried: bool = False) -> Census:
     total = 0
     cursor = 0
     exact = False
+    in_order = not gateway.capabilities.random_cursor
     bounds = CallBounds(_KEYS_A_RUN, _CALL_US)
-    for number in range(_HURRIED_RUNS if hurried else _RUNS):
-        start = cursor if number == 0 or not gateway.capabilities.random_cursor else gateway.random_cursor()
+    most = _HURRIED_RUNS if hurried else _RUNS
+    for number in range(most):
+        start = cursor if number == 0 or in_order else gateway.random_cursor()
         reply = gateway.sample(start, bounds)
         runs.append(reply.keys)
-        total = reply.total_keys
-        cursor = reply.cursor
-        exact = number == 0 and cursor == 0
-        if cursor == 0 and (exact or not gateway.capabilities.random_cursor):
+        total, cursor = reply.total_keys, reply.cursor
+        # Runs from random places would see the few keys there are several times, runs in order each of them once.
+        in_order = in_order or (number == 0 and total <= most * _KEYS_A_RUN)
+        exact = cursor == 0 and (in_order or number == 0)
+        if exact:
             break
     names = gateway.table.names
     sizes_known = gateway.capabilities.memory_usage

@@ -11,7 +11,7 @@ from spillgate.demo.phases import PHASES, Report
 from spillgate.demo.watch import Line
 from spillgate.model import Level
 from spillgate.policy.pressure import level_at, threshold
-from spillgate.units import format_bytes, format_duration, format_share
+from spillgate.units import format_bytes, format_share
 
 _STYLES = {
     Level.NORMAL: "green",
@@ -39,7 +39,11 @@ class NamespaceRow:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything the screen shows. ``columns`` is the time line, the highest memory in each part of the run."""
+    """Everything the screen shows.
+
+    ``columns`` is the time line, the highest memory in each part of the run; ``level`` is None before the governor's
+    first look, ``evicted`` where the server does not tell.
+    """
 
     seconds: float
     elapsed_s: float
@@ -49,7 +53,7 @@ class View:
     used_bytes: int
     peak_bytes: int
     limit_bytes: int
-    level: Level
+    level: Level | None
     settings: LevelSettings
     columns: Sequence[int]
     rows: Sequence[NamespaceRow]
@@ -79,11 +83,12 @@ def draw(view: View, width: int, height: int, *, plain: bool = False) -> list[Te
 def status_line(view: View) -> str:
     """Where things stand, in one line."""
     report = view.report
+    level = "unknown" if view.level is None else view.level.label
     share = format_share(view.used_bytes / view.limit_bytes)
     alive, due = (count.get("sessions", 0) for count in (report.alive, report.due))
     return (
         f"{view.elapsed_s:6.1f}s {report.phase:<6} {format_bytes(view.used_bytes):>6} ({share:>5}) "
-        f"{view.level.label:<10} sessions {alive:,} of {due:,}, lost {_or_unknown(report.lost)}, "
+        f"{level:<10} sessions {alive:,} of {due:,}, lost {_or_unknown(report.lost)}, "
         f"writes {report.writes:,}, refused {report.refused:,}, evicted {_or_unknown(view.evicted)}"
     )
 
@@ -93,7 +98,7 @@ def _or_unknown(number: int | None) -> str:
 
 
 def _head(view: View, width: int) -> Iterator[Text]:
-    clock = f"{view.elapsed_s:.0f} of {format_duration(view.seconds)}"
+    clock = f"{view.elapsed_s:.0f} of {view.seconds:g}s"
     left = Text.assemble(("Spillgate demo", "bold"), f"  {view.server}")
     left.pad_right(max(1, width - left.cell_len - len(clock)))
     yield left.append(clock)
@@ -108,7 +113,7 @@ def _memory(view: View, width: int, *, plain: bool) -> Iterator[Text]:
     size = f"{format_bytes(view.used_bytes)} of {format_bytes(view.limit_bytes)} ({format_share(share)})"
     yield Text.assemble(
         f"memory {size}, at most {format_bytes(view.peak_bytes)}   level ",
-        (view.level.label.upper(), f"reverse {_STYLES[view.level]}"),
+        ("UNKNOWN", "reverse") if view.level is None else (view.level.label.upper(), f"reverse {_STYLES[view.level]}"),
     )
     filled = min(width, round(share * width))
     bar = Text((_PLAIN_FULL if plain else _FULL) * filled, style=_STYLES[level_at(share, view.settings)])

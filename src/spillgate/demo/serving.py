@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Generator
@@ -25,10 +26,7 @@ def endpoint(governor: Governor, host: str, port: int) -> Generator[str]:
     if not app.is_loopback(host):
         message = f"the demo is for this machine alone: give a loopback address such as 127.0.0.1, not {host}"
         raise ConfigError(message, source="command line", key="--host")
-    try:
-        listener, why = serving.listen(host, port), ""
-    except OSError as error:
-        listener, why = serving.listen(host, 0), f" (port {port}: {error.strerror})"
+    listener, instead = _listen(host, port)
     with listener:
         stop, loop = asyncio.Event(), asyncio.new_event_loop()
         serve = serving.serve(app.create_app(governor, host=host), listener, stop)
@@ -36,11 +34,24 @@ def endpoint(governor: Governor, host: str, port: int) -> Generator[str]:
         address = _address(listener)
         thread.start()
         try:
-            yield f"http://{address}{app.HEALTH_PATH}{why}"
+            yield f"http://{address}{app.HEALTH_PATH}{instead}"
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join()
             loop.close()
+
+
+def _listen(host: str, port: int) -> tuple[socket.socket, str]:
+    """A listening socket, and what to tell of another that could not be had."""
+    from spillgate.web import serving  # noqa: PLC0415 - an extra that the demo does without
+
+    instead = ""
+    for candidate in (port, 0):
+        try:
+            return serving.listen(host, candidate), instead
+        except OSError as error:
+            instead = f" (instead of port {port}: {os.strerror(error.errno or 0)})"
+    raise ConfigError(f"cannot listen on {host}{instead}", source="command line", key="--host")
 
 
 def _address(listener: socket.socket) -> str:

@@ -12,7 +12,6 @@ from spillgate.demo.serving import endpoint
 from spillgate.demo.summary import Summary
 from spillgate.demo.watch import MemoryWatch, Story
 from spillgate.governor.loop import Governor
-from spillgate.model import Level
 from spillgate.server.embedded import embedded_valkey
 from spillgate.units import format_bytes
 from spillgate.web import views
@@ -52,7 +51,7 @@ class Stage:
             used_bytes=self.memory.used_bytes,
             peak_bytes=self.memory.peak_bytes,
             limit_bytes=self.limit_bytes,
-            level=self._level(),
+            level=state.assessment.level if state.assessment else None,
             settings=state.policy.levels,
             columns=self.memory.columns,
             rows=[self._row(row) for row in views.namespaces(state)],
@@ -60,19 +59,14 @@ class Stage:
             lines=self.story.lines,
         )
 
-    def _level(self) -> Level:
-        known = self.governor.state.assessment
-        return known.level if known else Level.NORMAL
-
     def _row(self, row: views.NamespaceRow) -> NamespaceRow:
         """What must live the workload counts key by key; of the rest the governor knows."""
         ns = row.policy
         cleanup = ns.cleanup.value if ns.protected else f"{ns.priority} {ns.cleanup.value}"
         deleted = self.story.deleted[ns.name]
         if must_live(ns):
-            return NamespaceRow(
-                ns.name, cleanup, self.workload.report.alive.get(ns.name, 0), exact=True, deleted=deleted
-            )
+            alive = self.workload.report.alive.get(ns.name, 0)
+            return NamespaceRow(ns.name, cleanup, alive, exact=True, deleted=deleted)
         keys = row.keys
         exact = keys is not None and keys.is_exact
         return NamespaceRow(ns.name, cleanup, keys.value if keys else None, exact=exact, deleted=deleted)
@@ -113,7 +107,7 @@ def staged(seconds: float, host: str, port: int) -> Generator[Stage]:
             Governor(policy) as governor,
             endpoint(governor, host, port) as address,
             WorkloadProcess(url, seconds) as workload,
-            MemoryWatch(policy, seconds) as memory,
+            MemoryWatch(policy, seconds, lambda: governor.state.reading) as memory,
         ):
             began_unix_s = time.time()
             story = Story(governor.journal, began_unix_s)

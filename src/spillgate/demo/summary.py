@@ -49,14 +49,15 @@ class Summary:
         """The summary in words."""
         report = self.report
         peak = f"{format_bytes(self.peak_bytes)} ({format_share(self.peak_bytes / self.limit_bytes)})"
-        yield f"After {format_duration(round(report.elapsed_s))}" + ("" if self.complete else ", before the end") + ":"
-        if report.error:
-            yield f"  The demo FAILED: {report.error}"
+        when = f"After {format_duration(round(report.elapsed_s))}" + (
+            "" if self.complete else ", stopped before the end"
+        )
+        yield f"{when}: {self._verdict()}"
         yield (
             f"  {report.writes:,} writes brought {format_bytes(report.written_bytes)} to a server that may use "
-            f"{format_bytes(self.limit_bytes)}. It never used more than {peak}."
+            f"{format_bytes(self.limit_bytes)}; it used {peak} at most."
         )
-        yield f"  {self._protected()}"
+        yield f"  Written, each with a TTL that only the clock may end: {self._protected()}."
         evictions = "unknown" if self.evictions is None else f"{self.evictions:,}"
         yield f"  Writes refused for want of memory: {report.refused:,}. Keys evicted by the server: {evictions}."
         yield f"  Levels visited: {', '.join(self.levels_visited)}. Level at the end: {self.final_level}."
@@ -71,12 +72,18 @@ class Summary:
         """Whether the run went on to its end."""
         return self.report.elapsed_s >= self.seconds
 
+    def _verdict(self) -> str:
+        report = self.report
+        if report.error:
+            return f"FAILED, and whether anything was lost is not known: {report.error}"
+        if not self.kept:
+            return f"FAILED: {report.lost:,} protected keys lost, {report.refused:,} writes refused."
+        return "nothing was lost, and no write was refused."
+
     def _protected(self) -> str:
         made = {name: count for name, count in self.report.written.items() if name in self.report.due}
-        what = ", ".join(f"{count:,} {name}" for name, count in made.items())
-        if self.report.lost is None:
-            return f"{what} were written; whether any was lost could not be checked."
-        return f"{what} were written: {f'{self.report.lost:,} LOST' if self.report.lost else 'none was lost'}."
+        lost = "unknown" if self.report.lost is None else f"{self.report.lost:,}"
+        return ", ".join(f"{count:,} {name}" for name, count in made.items()) + f". Lost: {lost}"
 
     def _work(self) -> Iterator[str]:
         if not self.steps:

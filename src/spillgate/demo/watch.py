@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,7 +13,7 @@ import msgspec
 from spillgate.config import Policy
 from spillgate.errors import ServerError
 from spillgate.governor.journal import Entry, Event, Journal
-from spillgate.model import Level
+from spillgate.model import Level, Reading
 from spillgate.server.gateway import Gateway
 from spillgate.server.scanning import ScanTable
 from spillgate.units import format_bytes, format_duration
@@ -29,17 +30,19 @@ Line = tuple[float, str]
 class MemoryWatch:
     """Looks at a server's memory every 50 ms over a connection of its own, in a thread, while in its context.
 
-    ``columns`` is the time line: 240 parts of the run, each with the highest memory seen in it, 0 where none was yet.
-    ``evicted`` is None until known. A server that fails ends the watch and leaves what was seen last.
+    ``peak_bytes`` is the most that it or the governor has seen in use. ``columns`` is the time line: 240 parts of the
+    run, each with the highest memory seen in it, 0 where none was yet. ``evicted`` is None until known. A server that
+    fails ends the watch and leaves what was seen last.
     """
 
-    def __init__(self, policy: Policy, seconds: float) -> None:
-        """Prepare to watch a run of ``seconds``, which begins with the context."""
+    def __init__(self, policy: Policy, seconds: float, governors: Callable[[], Reading | None]) -> None:
+        """Prepare to watch a run of ``seconds``, which begins with the context; ``governors`` is its latest reading."""
         self.used_bytes = 0
         self.peak_bytes = 0
         self.evicted: int | None = None
         self.columns = [0] * _COLUMNS
         self._seconds = seconds
+        self._governors = governors
         self._gateway = Gateway(policy.server, ScanTable(()), clock=time.monotonic)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spillgate-demo-watch", daemon=True)
@@ -74,7 +77,8 @@ class MemoryWatch:
         else:
             reading = self._gateway.read_memory()
         self.used_bytes = reading.used_bytes
-        self.peak_bytes = max(self.peak_bytes, reading.used_bytes)
+        governors = self._governors()
+        self.peak_bytes = max(self.peak_bytes, reading.used_bytes, governors.used_bytes if governors else 0)
         column = min(_COLUMNS - 1, int((now - self._started) / self._seconds * _COLUMNS))
         self.columns[column] = max(self.columns[column], reading.used_bytes)
 

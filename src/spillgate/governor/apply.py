@@ -16,6 +16,8 @@ _KEYS_A_CALL = 20_000
 _LAZYFREE_WAIT_S = 1.0
 _LAZYFREE_LOOK_S = 0.005
 _URGENT_WAIT_S = 0.05
+# Steps whose calls grow while writers fill faster than they free; the others free nothing yet.
+_FREEING = {ActionKind.BUDGET, ActionKind.CLEAR, ActionKind.TRIM}
 # Steps that end with their pass, however little or much it freed.
 _WHOLE_PASS = {ActionKind.CAP, ActionKind.UPKEEP}
 
@@ -97,7 +99,8 @@ class Cleaner:
 
     def _step(self, plan: Plan, action: Action) -> Outcome:
         started = self._gateway.now()
-        start = self._cursor if self._cursor is not None else self._gateway.random_cursor()
+        # Where a pass ends it may overlap its start: what is already deleted is not counted twice, in a dry run it would.
+        start = 0 if self._dry_run else self._gateway.random_cursor() if self._cursor is None else self._cursor
         progress = Progress(start, start)
         error: str | None = None
         try:
@@ -156,6 +159,7 @@ class Cleaner:
     def _sweep(self, plan: Plan, action: Action, progress: Progress) -> Stop:
         """Call after call until the target, the end of the pass, or an interruption."""
         budget_us = plan.call_budget_us
+        data_before = self._data_bytes
         previous: Reading | None = None
         rules = self._rules(action)
         while True:
@@ -164,9 +168,8 @@ class Cleaner:
             reply = self._gateway.sweep(progress.cursor, rules, bounds, dry_run=self._dry_run, blind=plan.urgent)
             progress.fold(reply)
             self._recent.saw_call(reply, reply.reading.at_s - asked_at_s)
-            grown = 0 if previous is None else reply.used_before_bytes - previous.used_bytes
             if previous is not None:
-                self._wrote(grown, reply.reading.at_s - previous.at_s)
+                self._wrote(reply.used_before_bytes - previous.used_bytes, reply.reading.at_s - previous.at_s)
             previous = self._settled(plan, reply.reading)
             progress.freed_bytes += max(0, reply.reading.used_bytes - previous.used_bytes)
             # A dry run frees nothing, so what it would have freed is taken off the reading.
@@ -179,10 +182,10 @@ class Cleaner:
                 return Stop.COMPLETE
             if plan.last_resort_bytes is not None and previous.counted_bytes > plan.last_resort_bytes:
                 budget_us = LAST_RESORT_CALL_US
-            elif grown > reply.freed_bytes:
+            elif action.kind in _FREEING and self._data_bytes > data_before:
                 budget_us = min(LONGEST_CALL_US, budget_us * 2)
             else:
-                budget_us = min(LONGEST_CALL_US, budget_us)
+                budget_us = plan.call_budget_us
 
     def _rules(self, action: Action) -> tuple[Rule, ...]:
         """In a dry run what an earlier step would have deleted is still there, and must not count again."""

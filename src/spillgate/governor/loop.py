@@ -27,6 +27,8 @@ from spillgate.server.tracking import Woken, WriteTracker
 # A cleanup is planned anew, from a fresh sample, as long as it gets somewhere; this bounds one cycle.
 _MOST_ROUNDS = 50
 _UPKEEP_CALL_US = 2000
+# Calls of that length in which a look counts keys one by one; where there are more keys, the census estimates.
+_COUNTING_CALLS = 50
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 5.0
 # While nothing is wrong, a census for those who look on is taken this often.
 _CENSUS_S = 600.0
@@ -145,8 +147,10 @@ class Governor:
         """Use ``policy`` from the next cycle on.
 
         Raises:
-            ConfigError: it is for another server; that takes a restart.
+            ConfigError: it is for another server, which takes a restart, or a key of a protected namespace would belong
+                to another, too.
         """
+        ScanTable(policy.namespaces)
         if policy.server.url != self._policy.server.url:
             message = "the server's address cannot change while running: restart to use the new one"
             raise ConfigError(message, key="[server] url")
@@ -230,11 +234,19 @@ class Governor:
                 self._capabilities = self._connect()
             if self._capabilities.scan:
                 self._take_census()
+                self._count_keys()
             self._refresh()
             if apart_s:
                 self._stopping.wait(apart_s)
                 self._refresh()
             return self.state
+
+    def _count_keys(self) -> None:
+        """Count them all by namespace, where they are few enough for that."""
+        counting = Action(ActionKind.UPKEEP, None, (), "counts keys by namespace")
+        for _ in range(_COUNTING_CALLS):
+            if self._cleaner.upkeep(counting, self._total_keys(), _UPKEEP_CALL_US).cursor == 0:
+                return
 
     def _take_over_policy(self) -> None:
         if self._next_policy is None:
@@ -256,6 +268,7 @@ class Governor:
         before, reading = self._watch.reading, self._watch.look()
         if before is not None and reading.run_id != before.run_id:
             self._note(Event.SERVER, "the server was restarted or replaced: what was known of it is void")
+            self._capabilities = None  # should it still be loading, the next cycle asks anew
             self._watch.forget_server()
             self._connect()
             before, reading = None, self._watch.look()

@@ -21,9 +21,11 @@ _DEEPEST_TARGET = 0.45
 _DEPTH_HORIZONS = 2.0
 # Bounds for one call on the server: short enough to go unnoticed, long enough to win against full speed.
 SHORTEST_CALL_US = 300
+# By hand nothing presses, but somebody waits.
+_BY_HAND_CALL_US = 1000
 LONGEST_CALL_US = 3500
-# When urgent and above the emergency threshold all the same, a longer call is better than a refused write: nobody
-# writes while it runs.
+# Within a quarter of a second of the limit, and above the emergency threshold, a longer call is better than a refused
+# write: nobody writes while it runs.
 LAST_RESORT_CALL_US = 15_000
 # At this share of the limit a second the longest call is used.
 _FULL_CALL_FILL_SHARE = 1.5
@@ -106,9 +108,9 @@ def decide(
         target,
         actions,
         reason,
-        call_budget_us=call_budget_us(assessment.fill_share_s),
+        call_budget_us=max(_BY_HAND_CALL_US if level is not None else 0, call_budget_us(assessment.fill_share_s)),
         urgent=steps.urgent,
-        last_resort_bytes=int(policy.levels.emergency * limits.limit_bytes) if steps.urgent else None,
+        last_resort_bytes=int(policy.levels.emergency * limits.limit_bytes) if steps.last_resort else None,
     )
 
 
@@ -157,6 +159,12 @@ class _Steps:
     def urgent(self) -> bool:
         """Whether there is no time for more than deleting."""
         return is_urgent(self.assessment, self.known)
+
+    @property
+    def last_resort(self) -> bool:
+        """Whether the limit is nearer than anything that is left to try."""
+        left = self.assessment.time_to_limit_s
+        return left is not None and left < _URGENT_S
 
     @property
     def expendable(self) -> tuple[NamespacePolicy, ...]:
@@ -231,7 +239,8 @@ class _Steps:
         cap = min(_ms(ttl_s), steer or _ms(ttl_s))
         shorten = f"{place}: TTLs down to {format_duration(cap / 1000)}"
         trim = f"{place}: pressure stays, so those nearest their end go first"
-        steps = [(ActionKind.TRIM, self._cut(ns, self.wanted, cap), trim)]
+        # To the server setting a TTL is a use, so idle times tell nothing any more: the TTL decides alone.
+        steps = [(ActionKind.TRIM, self._cut(ns, self.wanted, cap, by_idle=False), trim)]
         left = self.assessment.time_to_limit_s
         # Shorter TTLs free nothing before they run out. With less time than that they are set on the way, by the trim;
         # unless the server's evictor is to see them, which helps at once.
@@ -249,13 +258,14 @@ class _Steps:
         soonest = [key.ttl_ms for row in rows if row.name in names for key in row.sample if key.ttl_ms is not None]
         return max(_LEAST_STEER_MS, min(_STEER_MS, *(ttl // 4 for ttl in soonest))) if soonest else _STEER_MS
 
-    def _cut(self, ns: NamespacePolicy, wanted: int, cap_ms: int) -> Rule:
+    def _cut(self, ns: NamespacePolicy, wanted: int, cap_ms: int, *, by_idle: bool = True) -> Rule:
         """The rule that trims: everything under pressing need, else the keys past cut-offs drawn from the sample."""
         usage = self._usage(ns)
         if self.urgent or usage is None or usage.bytes is None or not usage.sample:
             return Rule(ns.name, Unlink.ALL, cap_ms=cap_ms)
         share = _VICTIM_SLACK * wanted / max(1.0, usage.bytes.value)
-        return cut_off(ns.name, usage.sample, share, cap_ms)
+        sample = usage.sample if by_idle else tuple(replace(key, idle_s=None) for key in usage.sample)
+        return cut_off(ns.name, sample, share, cap_ms)
 
     def _usage(self, ns: NamespacePolicy) -> NamespaceUsage | None:
         return self.census.usage(ns.name) if self.census else None

@@ -137,7 +137,8 @@ class Driver:
         try:
             yield
         except exceptions.AuthenticationError as error:
-            raise AuthenticationFailed(f"{mask_url(self._settings.url)}: {error}") from error
+            message = f"{mask_url(self._settings.url)}: {error} Check the user and password in the URL."
+            raise AuthenticationFailed(message) from error
         except exceptions.BusyLoadingError as error:
             raise ServerLoading from error
         except exceptions.ReadOnlyError as error:

@@ -1,9 +1,11 @@
 """What a sweep or a sample is asked and what it answers, and where in the keyspace it stands."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from spillgate.config import NamespacePolicy
+from spillgate.errors import ConfigError
 from spillgate.keyspace import Glob, Keyspace
 from spillgate.model import KeySample, Reading, Rule
 
@@ -71,8 +73,14 @@ class ScanTable:
     __slots__ = ("_globs", "_keyspace", "names")
 
     def __init__(self, namespaces: Iterable[NamespacePolicy]) -> None:
-        """Compile the globs of ``namespaces`` once."""
+        """Compile the globs of ``namespaces`` once.
+
+        Raises:
+            ConfigError: a key of a protected namespace would belong to another, too. The policy file's reader refuses
+                every such overlap; a policy made by hand has to pass here.
+        """
         listed = tuple(namespaces)
+        _refuse_doubt(listed)
         self.names = tuple(ns.name for ns in listed)
         self._keyspace = Keyspace(listed)
         self._globs = tuple(
@@ -105,6 +113,16 @@ class ScanTable:
         for rule in reversed(tuple(rules)):
             by_name[rule.namespace] = rule
         return by_name
+
+
+def _refuse_doubt(namespaces: Sequence[NamespacePolicy]) -> None:
+    protected, expendable = (
+        [(ns.name, Glob(key)) for ns in namespaces if ns.protected is safe for key in ns.keys] for safe in (True, False)
+    )
+    for (name, mine), (other, theirs) in product(protected, expendable):
+        if mine.overlaps(theirs):
+            message = f'"{theirs}" of the namespace "{other}" overlaps "{mine}" of "{name}", which is protected'
+            raise ConfigError(message)
 
 
 def _matching(glob: Glob) -> tuple[str, bytes]:

@@ -145,7 +145,10 @@ local function visit(key)
   end
 end
 
-local step = math.max(10, math.min(100, most_keys))
+-- Pages are small where each key costs microseconds, so that a call ends on time.
+local step = math.max(10, math.min(lone and 100 or 40, most_keys))
+local measured = 0
+local freed = 0
 repeat
   local page = lone and redis.call('SCAN', cursor, 'MATCH', lone_match, 'COUNT', step)
     or redis.call('SCAN', cursor, 'COUNT', step)
@@ -160,7 +163,12 @@ repeat
     flush()
     visited = visited + #keys
   end
-  local freed = dry and estimated or (need > 0 and before - used(redis.call('INFO', 'memory'))) or 0
+  if dry then
+    freed = estimated
+  elseif need > 0 and deleted > measured then
+    measured = deleted
+    freed = before - used(redis.call('INFO', 'memory'))
+  end
 until cursor == '0' or visited >= most_keys or now_us() - started >= most_us or (need > 0 and freed >= need)
 
 if lone then
@@ -168,7 +176,7 @@ if lone then
   count[1], count[3] = deleted, deleted
 end
 local info = redis.call('INFO', 'memory')
-local freed = dry and estimated or before - used(info)
+if not dry then freed = before - used(info) end
 local expired = size_before - redis.call('DBSIZE') - (dry and 0 or deleted)
 local reply = {cursor, visited, expired, freed, before, info}
 for i = 1, #counts do reply[#reply + 1] = counts[i] end

@@ -1,0 +1,55 @@
+"""The command line, typed in this process: for the many small cases that need none of their own."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import pytest
+
+from spillgate.cli import main
+from tests.programs import FOREIGN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.servers import Server
+
+
+class Told(NamedTuple):
+    """How a command ended, named as in `subprocess.CompletedProcess`."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Typed(Protocol):
+    """Types a command and tells how it ended."""
+
+    def __call__(self, *arguments: str, server: Server | None = None, **variables: str) -> Told:
+        """Do it, with ``variables`` in the environment."""
+        ...
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Typed]:
+    """Runs ``spillgate ...`` in this process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    for name in filter(FOREIGN.match, list(os.environ)):
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str, server: Server | None = None, **variables: str) -> Told:
+        monkeypatch.setattr("sys.argv", ["spillgate", *arguments])
+        for name, value in (variables | ({"REDIS_URL": server.url} if server else {})).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        captured = capsys.readouterr()
+        return Told(ended.value.code, captured.out, captured.err)
+
+    yield run
+    root.handlers, root.level = handlers, level
