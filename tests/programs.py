@@ -51,7 +51,7 @@ def fill_up(client: redis.Redis, share: float, prefix: str = "ceo-platform:messa
     """Write keys until this share of 25 MB is used, and return the client."""
     number = 0
     while used(client) < share * 25 * MB:
-        fill(client, f"{prefix}{number}:", 200, 700, 1800)
+        fill(client, f"{prefix}{number}:", 50, 3000, 1800)
         number += 1
     return client
 

@@ -2,9 +2,10 @@
 
 import contextlib
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 
+from spillgate.config import NamespacePolicy
 from spillgate.demo.pace import demo_policy, must_live
 from spillgate.demo.process import WorkloadProcess
 from spillgate.demo.screen import NamespaceRow, View
@@ -12,9 +13,10 @@ from spillgate.demo.serving import endpoint
 from spillgate.demo.summary import Summary
 from spillgate.demo.watch import MemoryWatch, Story
 from spillgate.governor.loop import Governor
+from spillgate.governor.state import State
+from spillgate.model import Estimate
 from spillgate.server.embedded import embedded_valkey
 from spillgate.units import format_bytes
-from spillgate.web import views
 
 _EVICTION_POLICY = "noeviction"
 
@@ -42,6 +44,7 @@ class Stage:
     def view(self) -> View:
         """What can be shown now."""
         state = self.governor.state
+        known = _keys_by_namespace(state)
         return View(
             seconds=self.seconds,
             elapsed_s=min(self.seconds, time.time() - self.began_unix_s),
@@ -54,20 +57,19 @@ class Stage:
             level=state.assessment.level if state.assessment else None,
             settings=state.policy.levels,
             columns=self.memory.columns,
-            rows=[self._row(row) for row in views.namespaces(state)],
+            rows=[self._row(ns, known) for ns in state.policy.namespaces],
             evicted=self.memory.evicted,
             lines=self.story.lines,
         )
 
-    def _row(self, row: views.NamespaceRow) -> NamespaceRow:
+    def _row(self, ns: NamespacePolicy, known: Mapping[str, Estimate]) -> NamespaceRow:
         """What must live the workload counts key by key; of the rest the governor knows."""
-        ns = row.policy
         cleanup = ns.cleanup.value if ns.protected else f"{ns.priority} {ns.cleanup.value}"
         deleted = self.story.deleted[ns.name]
         if must_live(ns):
             alive = self.workload.report.alive.get(ns.name, 0)
             return NamespaceRow(ns.name, cleanup, alive, exact=True, deleted=deleted)
-        keys = row.keys
+        keys = known.get(ns.name)
         exact = keys is not None and keys.is_exact
         return NamespaceRow(ns.name, cleanup, keys.value if keys else None, exact=exact, deleted=deleted)
 
@@ -112,3 +114,11 @@ def staged(seconds: float, host: str, port: int) -> Generator[Stage]:
             began_unix_s = time.time()
             story = Story(governor.journal, began_unix_s)
             yield Stage(seconds, limit_bytes, governor, workload, memory, story, address, began_unix_s)
+
+
+def _keys_by_namespace(state: State) -> Mapping[str, Estimate]:
+    """The latest the governor knows: its running count, or in a flood, when it has no time for that, its samples."""
+    counts, census = state.counts, state.census
+    if census and not (counts and counts.at_s >= census.at_s):
+        return {row.name: row.keys for row in census.namespaces}
+    return counts.by_namespace if counts else {}

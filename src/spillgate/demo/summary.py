@@ -57,7 +57,7 @@ class Summary:
             f"  {report.writes:,} writes brought {format_bytes(report.written_bytes)} to a server that may use "
             f"{format_bytes(self.limit_bytes)}; it used {peak} at most."
         )
-        yield f"  Written, each with a TTL that only the clock may end: {self._protected()}."
+        yield f"  Protected data written: {self._protected()}."
         evictions = "unknown" if self.evictions is None else f"{self.evictions:,}"
         yield f"  Writes refused for want of memory: {report.refused:,}. Keys evicted by the server: {evictions}."
         yield f"  Levels visited: {', '.join(self.levels_visited)}. Level at the end: {self.final_level}."

@@ -62,18 +62,13 @@ class Watch:
     def glance(self, first: Reading) -> Reading:
         """Look once more right after ``first``: the pause before it says little about how fast memory fills now."""
         sleep(_GLANCE_S)
-        second = self.carried(self._gateway.read_memory())
+        second = _completed(self._gateway.read_memory(), first)
         self._rates = self._rates.observe(second.used_bytes - first.used_bytes, second.at_s - first.at_s)
         return second
 
     def carried(self, reading: Reading) -> Reading:
         """A partial reading, completed by what the last one told."""
-        if self.reading is None:
-            return reading
-        missing = {
-            one.name: getattr(self.reading, one.name) for one in fields(reading) if getattr(reading, one.name) is None
-        }
-        return replace(reading, **missing)
+        return reading if self.reading is None else _completed(reading, self.reading)
 
     def take(self, reading: Reading, horizon_s: float) -> Assessment:
         """Make ``reading`` the latest, and tell the level with what is forecast for ``horizon_s`` from now.
@@ -106,3 +101,9 @@ class Watch:
     def acting_level(self) -> Level:
         """What the moment asks for, normal before the first reading."""
         return self.assessment.raw_level if self.assessment else Level.NORMAL
+
+
+def _completed(reading: Reading, last: Reading) -> Reading:
+    """A reading with what it does not tell taken from another."""
+    missing = {one.name: getattr(last, one.name) for one in fields(reading) if getattr(reading, one.name) is None}
+    return replace(reading, **missing)

@@ -4,73 +4,94 @@ Between the look at a key and its UNLINK somebody may write it again. That can o
 whose values may be deleted anyway; keys of other namespaces are never named.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from spillgate.model import KeySample, Rule, Unlink
-from spillgate.server.scanning import CallBounds, RuleCount, SampleReply, SweepReply
-
-if TYPE_CHECKING:
-    from spillgate.server.gateway import Gateway
+from spillgate.model import KeySample, Reading, Rule, Unlink
+from spillgate.server.capabilities import Capabilities
+from spillgate.server.driver import Command, Driver
+from spillgate.server.scanning import CallBounds, RuleCount, SampleReply, ScanTable, SweepReply
 
 _PAGE = 200
 
 
-def sweep(
-    gateway: "Gateway", cursor: int, rules: Mapping[str, Rule], bounds: CallBounds, *, dry_run: bool
-) -> SweepReply:
-    """One page of SCAN, looked at and acted upon."""
-    before = gateway.read()
-    next_cursor, keys = _page(gateway, cursor, bounds)
-    owned = ((key, gateway.table.namespace_of(key)) for key in keys)
-    named = [(key, rules[name]) for key, name in owned if name is not None and name in rules]
-    counts, victims, times = _decide(gateway, named)
-    counts = {name: RuleCount() for name in rules} | counts
-    estimated = 0
-    if dry_run:
-        estimated = sum(key.size_bytes or 0 for key in _look(gateway, victims)) if victims else 0
-    else:
-        commands = [("PEXPIRE", key, ttl_ms) for key, ttl_ms in times]
-        gateway.pipeline([*(("UNLINK", key) for key in victims), *commands]) if victims or times else None
-    after = gateway.read()
-    freed = estimated if dry_run else max(0, before.used_bytes - after.used_bytes)
-    expired = max(0, (after.expired_keys or 0) - (before.expired_keys or 0))
-    return SweepReply(next_cursor, len(keys), expired, freed, before.used_bytes, after, counts)
+class Pipelined:
+    """Sweeps and samples of one page of SCAN each."""
 
+    def __init__(
+        self, driver: Driver, table: ScanTable, capabilities: Capabilities, parse: Callable[[bytes], Reading]
+    ) -> None:
+        """Work through ``driver``; ``parse`` makes a reading of an INFO reply."""
+        self._driver = driver
+        self._table = table
+        self._can = capabilities
+        self._parse = parse
 
-def sample(gateway: "Gateway", cursor: int, bounds: CallBounds) -> SampleReply:
-    """One page of SCAN, looked at."""
-    next_cursor, keys = _page(gateway, cursor, bounds)
-    seen = tuple(zip((gateway.table.namespace_of(key) for key in keys), _look(gateway, keys), strict=True))
-    total = gateway.call("DBSIZE")
-    return SampleReply(next_cursor, len(keys), total, seen)
+    def sweep(self, cursor: int, rules: Mapping[str, Rule], bounds: CallBounds, *, dry_run: bool) -> SweepReply:
+        """One page, looked at and acted upon."""
+        before = self._parse(self._driver.call("INFO"))
+        next_cursor, keys = self._page(cursor, bounds)
+        owned = ((key, self._table.namespace_of(key)) for key in keys)
+        named = [(key, rules[name]) for key, name in owned if name is not None and name in rules]
+        counts, victims, times = self._decide(named)
+        counts = {name: RuleCount() for name in rules} | counts
+        estimated = 0
+        if dry_run:
+            estimated = sum(key.size_bytes or 0 for key in self._look(victims))
+        else:
+            retimed: list[Command] = [("PEXPIRE", key, ttl_ms) for key, ttl_ms in times]
+            self._driver.pipeline([*(("UNLINK", key) for key in victims), *retimed])
+        after = self._parse(self._driver.call("INFO"))
+        freed = estimated if dry_run else max(0, before.used_bytes - after.used_bytes)
+        expired = max(0, (after.expired_keys or 0) - (before.expired_keys or 0))
+        return SweepReply(next_cursor, len(keys), expired, freed, before.used_bytes, after, counts)
 
+    def sample(self, cursor: int, bounds: CallBounds) -> SampleReply:
+        """One page, looked at."""
+        next_cursor, keys = self._page(cursor, bounds)
+        seen = tuple(zip(map(self._table.namespace_of, keys), self._look(keys), strict=True))
+        return SampleReply(next_cursor, len(keys), self._driver.call("DBSIZE"), seen)
 
-def _page(gateway: "Gateway", cursor: int, bounds: CallBounds) -> tuple[int, list[bytes]]:
-    reply = gateway.call("SCAN", cursor, "COUNT", min(_PAGE, bounds.keys))
-    return int(reply[0]), list(reply[1])
+    def _page(self, cursor: int, bounds: CallBounds) -> tuple[int, list[bytes]]:
+        reply = self._driver.call("SCAN", cursor, "COUNT", min(_PAGE, bounds.keys))
+        return int(reply[0]), list(reply[1])
 
+    def _decide(
+        self, named: Sequence[tuple[bytes, Rule]]
+    ) -> tuple[dict[str, RuleCount], list[bytes], list[tuple[bytes, int]]]:
+        """What each key's rule asks for: counts by namespace, keys to delete, keys to re-time."""
+        counts: dict[str, RuleCount] = {}
+        victims: list[bytes] = []
+        times: list[tuple[bytes, int]] = []
+        looks = self._look([key for key, rule in named if _reads(rule)])
+        for key, rule in named:
+            seen = next(looks) if _reads(rule) else None
+            goes = rule.unlink is Unlink.ALL or (seen is not None and _must_go(rule, seen))
+            ttl_ms = 0 if goes or seen is None else _new_ttl_ms(rule, seen)
+            if goes:
+                victims.append(key)
+            elif ttl_ms:
+                times.append((key, ttl_ms))
+            no_ttl = seen is not None and seen.ttl_ms is None
+            count = RuleCount(1, int(no_ttl), int(goes), int(ttl_ms > 0))
+            counts[rule.namespace] = counts.get(rule.namespace, RuleCount()) + count
+        return counts, victims, times
 
-def _decide(
-    gateway: "Gateway", named: Sequence[tuple[bytes, Rule]]
-) -> tuple[dict[str, RuleCount], list[bytes], list[tuple[bytes, int]]]:
-    """What each key's rule asks for: counts by namespace, keys to delete, keys to re-time."""
-    counts: dict[str, RuleCount] = {}
-    victims: list[bytes] = []
-    times: list[tuple[bytes, int]] = []
-    looks = _look(gateway, [key for key, rule in named if _reads(rule)])
-    for key, rule in named:
-        seen = next(looks) if _reads(rule) else None
-        goes = rule.unlink is Unlink.ALL or (seen is not None and _must_go(rule, seen))
-        ttl_ms = 0 if goes or seen is None else _new_ttl_ms(rule, seen)
-        if goes:
-            victims.append(key)
-        elif ttl_ms:
-            times.append((key, ttl_ms))
-        no_ttl = seen is not None and seen.ttl_ms is None
-        count = RuleCount(1, int(no_ttl), int(goes), int(ttl_ms > 0))
-        counts[rule.namespace] = counts.get(rule.namespace, RuleCount()) + count
-    return counts, victims, times
+    def _look(self, keys: Sequence[bytes]) -> Iterator[KeySample]:
+        """Idle time, TTL and size of each key, in one round trip. An unknown TTL is no missing one."""
+        commands: list[Command] = []
+        for key in keys:
+            commands.append(("PTTL", key))
+            if self._can.idle:
+                commands.append(("OBJECT", "IDLETIME", key))
+            if self._can.memory_usage:
+                commands.append(("MEMORY", "USAGE", key, "SAMPLES", 5))
+        replies: Iterator[Any] = iter(self._driver.pipeline(commands, optional={"OBJECT", "MEMORY"}))
+        for _ in keys:
+            ttl = _number(next(replies))
+            idle = _number(next(replies)) if self._can.idle else None
+            size = _number(next(replies)) if self._can.memory_usage else None
+            yield KeySample(idle, ttl, size)
 
 
 def _reads(rule: Rule) -> bool:
@@ -92,24 +113,6 @@ def _new_ttl_ms(rule: Rule, key: KeySample) -> int:
     if rule.cap_ms and (key.ttl_ms is None or key.ttl_ms > rule.cap_ms):
         return rule.cap_ms
     return rule.give_ms if key.ttl_ms is None else 0
-
-
-def _look(gateway: "Gateway", keys: Sequence[bytes]) -> Iterator[KeySample]:
-    """Idle time, TTL and size of each key, in one round trip. Three replies a key; an unknown TTL is no missing one."""
-    can = gateway.capabilities
-    commands: list[tuple[str | bytes | int, ...]] = []
-    for key in keys:
-        commands.append(("PTTL", key))
-        if can.idle:
-            commands.append(("OBJECT", "IDLETIME", key))
-        if can.memory_usage:
-            commands.append(("MEMORY", "USAGE", key, "SAMPLES", 5))
-    replies: Iterator[Any] = iter(gateway.pipeline(commands, optional={"OBJECT", "MEMORY"}))
-    for _ in keys:
-        ttl = _number(next(replies))
-        idle = _number(next(replies)) if can.idle else None
-        size = _number(next(replies)) if can.memory_usage else None
-        yield KeySample(idle, ttl, size)
 
 
 def _number(reply: object) -> int | None:
