@@ -10,19 +10,17 @@ from spillgate.config import parse_policy
 from spillgate.governor.apply import Progress
 from spillgate.governor.clock import Clock
 from spillgate.governor.loop import Governor
-from spillgate.model import Level
 from spillgate.server.gateway import Gateway
 from spillgate.server.scanning import CallBounds, ScanTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
     import redis
 
     from spillgate.config import Policy
     from spillgate.governor.journal import Event
-    from spillgate.model import Rule
-    from tests.servers import Server
+    from spillgate.model import Level, Rule
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "ceo-platform.toml"
 MB = 1024 * 1024
@@ -67,8 +65,9 @@ cleanup = "never"
 
 
 class HandClock:
-    """Both clocks, turned by hand: they stand still unless told. ``when_read`` is called at each look at the first, so
-    that a test can do something in the middle of a cleanup.
+    """Both clocks, turned by hand: they stand still unless told.
+
+    ``when_read`` is called whenever the monotonic one is looked at: so a test gets into the middle of a cleanup.
     """
 
     def __init__(self, monotonic_s: float = 1000.0, wall_s: float = 1_800_000_000.0) -> None:
@@ -101,7 +100,7 @@ def gateway_of(policy: Policy, *, probed: bool = True) -> Gateway:
 
 
 @contextmanager
-def governing(policy: Policy, clock: HandClock | None = None, *, dry_run: bool = False) -> Iterator[Governor]:
+def governing(policy: Policy, clock: HandClock | None = None, *, dry_run: bool = False) -> Generator[Governor]:
     """A governor whose cycles the test calls itself."""
     governor = Governor(policy, clock=(clock or HandClock()).clock, dry_run=dry_run, seed=1)
     try:
@@ -129,11 +128,20 @@ def fill(client: redis.Redis, prefix: str, count: int, size: int = 1000, ttl_s: 
     pipe.execute()
 
 
+def dumped(client: redis.Redis, size: int) -> bytes:
+    """A value of this size as RESTORE takes it, which can say how long a key has been idle."""
+    client.set("dumped", b"x" * size)
+    payload = client.dump("dumped")
+    client.delete("dumped")
+    assert payload is not None
+    return payload
+
+
 def fill_to(client: redis.Redis, share: float, prefix: str = "app:messages:", ttl_s: int | None = 900) -> None:
-    """Write values of 1 KB until this share of `LIMIT` is in use."""
+    """Write values of 3 KB until this share of `LIMIT` is in use."""
     number = 0
     while (missing := share * LIMIT - used(client)) > 0:
-        fill(client, f"{prefix}{number}:", max(1, int(missing / 2500)), ttl_s=ttl_s)
+        fill(client, f"{prefix}{number}:", max(1, int(missing / 6000)), size=3000, ttl_s=ttl_s)
         number += 1
 
 

@@ -44,9 +44,9 @@ def test_status_tells_what_fills_the_server_and_changes_nothing(server: Server) 
     assert untouched(before, client)
 
 
-def test_status_as_json_agrees_with_the_server(server: Server) -> None:
+def test_status_as_json_agrees_with_the_server(server: Server, typed: Typed) -> None:
     client = stock(server)
-    told = spillgate("status", "--json", *GOVERNED, server=server)
+    told = typed("status", "--json", *GOVERNED, server=server)
     status = json.loads(told.stdout)
     assert (told.returncode, told.stderr) == (0, "")
     assert abs(status["used_bytes"] - used(client)) < MB / 4

@@ -27,6 +27,7 @@ class Govern(Protocol):
         url: str = "",
         tables: str = "",
         namespaces: str = NAMESPACES,
+        limit_bytes: int = LIMIT,
         dry_run: bool = False,
     ) -> Governor:
         """Make it."""
@@ -45,9 +46,10 @@ def govern() -> Iterator[Govern]:
             url: str = "",
             tables: str = "",
             namespaces: str = NAMESPACES,
+            limit_bytes: int = LIMIT,
             dry_run: bool = False,
         ) -> Governor:
-            policy = policy_of(url or server.url, server=f"limit = {LIMIT}", tables=tables, namespaces=namespaces)
+            policy = policy_of(url or server.url, server=f"limit = {limit_bytes}", tables=tables, namespaces=namespaces)
             return governors.enter_context(governing(policy, clock, dry_run=dry_run))
 
         yield make

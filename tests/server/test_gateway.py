@@ -11,7 +11,7 @@ import pytest
 from spillgate.errors import ConfigError, PermissionDenied, ServerReadOnly
 from spillgate.model import Rule, Unlink
 from spillgate.server.scanning import CallBounds
-from tests.governing import MB, fill, gateway_of, keys_of, policy_of, sweep_all, used
+from tests.governing import MB, dumped, fill, gateway_of, keys_of, policy_of, sweep_all, ttls, used
 from tests.servers import ServerKind, eventually
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ def connect(server: Server, policy: Policy | None = None, *, evaluate: bool = Tr
 
 def place(client: redis.Redis, key: str | bytes, *, idle_s: int = 0, ttl_ms: int = 0, size: int = 100_000) -> None:
     """A key that has been idle for so long."""
-    client.set("maker", b"x" * size)
-    payload = client.dump("maker")
-    client.delete("maker")
-    client.restore(key, ttl_ms, payload, idletime=idle_s)
+    client.restore(key, ttl_ms, dumped(client, size), idletime=idle_s)
 
 
 # ---- readings and probes
@@ -131,8 +128,8 @@ def populate(client: redis.Redis) -> None:
 
 
 def remaining(client: redis.Redis) -> dict[bytes, int]:
-    """Every key with its TTL in seconds, -1 without."""
-    return {key: -1 if client.pttl(key) == -1 else round(int(client.pttl(key)) / 1000, -1) for key in keys_of(client)}
+    """Every key with its TTL in seconds, to the nearest ten, -1 without."""
+    return {key: -1 if ttl < 0 else (ttl + 5) // 10 * 10 for key, ttl in ttls(client).items()}
 
 
 SWEEPS: dict[str, tuple[Rule, set[str], dict[str, int]]] = {
@@ -345,7 +342,7 @@ def test_another_database_is_left_alone(server: Server) -> None:
     client = server.client()
     fill(client, "app:analytics:", 5)
     for number in range(5):
-        client.copy(f"app:analytics:{number}", f"app:analytics:{number}", destination_db=3)
+        client.copy(f"app:analytics:{number}", f"app:analytics:{number}", destination_db="3")
     gateway = connect(server, policy_of(server.url.removesuffix("0") + "3"))
     assert gateway.read().keys == 5
     sweep_all(gateway, [Rule("analytics", Unlink.ALL)])

@@ -76,7 +76,7 @@ def test_pauses_are_cut_short_over_tls(encrypted: Server) -> None:
         (Verify.NONE, False, "127.1", True),
     ],
 )
-def test_what_is_verified(  # noqa: PLR0913, PLR0917 (a row of the table each)
+def test_what_is_verified(
     encrypted: Server, tmp_path: Path, verify: Verify, host: str, *, trusted: bool, connects: bool
 ) -> None:
     stranger = tmp_path / "stranger.pem"

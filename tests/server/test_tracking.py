@@ -188,7 +188,7 @@ def test_a_server_that_hangs_makes_no_pause_longer(server: Server, tracker: Writ
 
 def test_a_connection_that_the_server_closes_is_made_anew(server: Server, tracker: WriteTracker) -> None:
     client = server.client()
-    waiting = while_waiting(tracker, lambda: client.execute_command("CLIENT", "KILL", "TYPE", "pubsub"))
+    waiting = while_waiting(tracker, lambda: client.client_kill_filter(_type="pubsub"))
     assert waiting.woken is not None
     assert waiting.woken.early
     tracker.wait(Pause(0.01, 4096))

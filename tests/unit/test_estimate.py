@@ -1,4 +1,4 @@
-"""Samples into numbers: exact ones where every key was seen, else intervals that hold the truth as often as they say."""
+"""Samples into numbers: exact where every key was seen, else intervals that hold the truth as often as they say."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ BY_PRIORITY = {ActionKind.CLEAR, ActionKind.TRIM, ActionKind.EXPIRED, ActionKind
 
 # ---- strategies
 
-names = [f"n{number}" for number in range(5)]
+names = [f"n{number}" for number in range(4)]
 level_settings = st.sampled_from(
     [
         LevelSettings(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,7 +85,7 @@ def test_a_level_falls_one_step_at_a_time_each_after_its_own_hold() -> None:
         seen = after
     assert [level for _, level in falls] == [Level.EMERGENCY, Level.PREVENTIVE, Level.WARNING, Level.NORMAL]
     assert falls[0][0] == 1 + hold  # it has been below since the first look that said so
-    assert all(later[0] - earlier[0] >= hold for earlier, later in zip(falls, falls[1:], strict=False))
+    assert all(later[0] - earlier[0] >= hold for earlier, later in pairwise(falls))
 
 
 def test_a_level_stays_until_the_pressure_is_clearly_below_its_threshold() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 # Writes of messages in a second, and in the bursts of a flood, which begin and end at these shares of it.
 FLOOD_MESSAGES_S = 8_000
-BURST_MESSAGES_S = 16_000
+BURST_MESSAGES_S = 12_000
 _BURSTS = ((0.40, 0.48), (0.72, 0.80))
 
 

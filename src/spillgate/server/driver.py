@@ -108,8 +108,9 @@ class Driver:
         return self.call("EVAL", script.text, 0, *arguments)
 
     def pipeline(self, commands: Sequence[Command], *, optional: Collection[str] = ()) -> list[Any]:
-        """The replies to several commands in one round trip, without MULTI; errors as of `call`, but a command named in
-        ``optional`` may fail and then has its error in its place.
+        """The replies to several commands in one round trip, without MULTI; errors as of `call`.
+
+        A command named in ``optional`` may fail; it then has its error in its place.
         """
         if not commands:
             return []
