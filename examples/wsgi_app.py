@@ -8,9 +8,10 @@ and ask ``http://127.0.0.1:8000/health/redis-memory``. Where a server such as gu
 after the fork and in one worker, or let ``spillgate run`` do the work beside them.
 """
 
-import contextlib
 import json
 import os
+import signal
+import threading
 from collections.abc import Iterable
 from http import HTTPStatus
 from pathlib import Path
@@ -40,14 +41,16 @@ def application(governor: Governor) -> WSGIApplication:
 
 
 def main() -> None:
-    """Serve until Ctrl-C; the governor runs as long as the ``with`` block."""
+    """Serve until SIGTERM or Ctrl-C; the governor runs as long as the ``with`` block."""
     policy = load_policy(POLICY, env=os.environ, flags={})
     port = int(os.environ.get("PORT", "8000"))
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        Governor(policy) as governor,
-        make_server("127.0.0.1", port, application(governor)) as server,
-    ):
+    with Governor(policy) as governor, make_server("127.0.0.1", port, application(governor)) as server:
+
+        def stop(_number: int, _frame: object) -> None:
+            threading.Thread(target=server.shutdown).start()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
         server.serve_forever()
 
 

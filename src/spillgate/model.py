@@ -120,7 +120,8 @@ class NamespaceUsage:
 class Census:
     """Memory by namespace at one moment.
 
-    ``unregistered_keys`` match no namespace. ``exact`` says that every key was visited.
+    ``unregistered_keys`` match no namespace, ``total_bytes`` are of all keys with and without one (None where MEMORY
+    USAGE is forbidden). ``exact`` says that every key was visited.
     """
 
     at_s: float
@@ -129,6 +130,7 @@ class Census:
     total_keys: int
     namespaces: tuple[NamespaceUsage, ...]
     unregistered_keys: Estimate
+    total_bytes: Estimate | None = None
 
     def usage(self, name: str) -> NamespaceUsage | None:
         """The row of one namespace, None where the census does not have it."""
@@ -191,7 +193,8 @@ class Action:
     """One step of a plan.
 
     ``rules`` is everything the step may change: what no rule names is not touched. ``bytes_wanted`` bounds what it
-    frees (None: its pass is not bounded by bytes).
+    frees (None: its pass is not bounded by bytes). ``together`` names further namespaces that the step cleans in the
+    same pass as ``namespace``.
     """
 
     kind: ActionKind
@@ -199,6 +202,12 @@ class Action:
     rules: tuple[Rule, ...]
     reason: str
     bytes_wanted: int | None = None
+    together: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The namespaces that the step is for; none where it is for the whole keyspace."""
+        return (self.namespace, *self.together) if self.namespace else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +216,8 @@ class Plan:
 
     The plan is over as soon as the data is at ``target_bytes``. ``call_budget_us`` bounds one call on the server.
     ``urgent`` says that there is no time for anything but deleting: keys of other namespaces are not even counted.
-    With more than ``last_resort_bytes`` in use (None: never) a call may take longer.
+    With more than ``last_resort_bytes`` in use (None: never) a call may take longer. ``shared_bytes`` are counted by
+    the server as held by something else, but are data's.
     """
 
     level: Level
@@ -218,6 +228,7 @@ class Plan:
     call_budget_us: int = 1000
     urgent: bool = False
     last_resort_bytes: int | None = None
+    shared_bytes: int = 0
 
     @property
     def bytes_wanted(self) -> int:

@@ -74,7 +74,7 @@ def test_the_wsgi_example_is_governed_from_a_thread(valkey: Server) -> None:
         assert get(url, "/").code == 404
         valkey.kill()
         eventually(lambda: get(url, HEALTH).code == 503)
-        assert app.ends(signal.SIGINT) == 0
+        assert app.ends(signal.SIGTERM) == 0
         assert "Traceback" not in app.log
     client.close()
 

@@ -36,13 +36,14 @@ def test_every_key_seen_gives_exact_totals() -> None:
     exact = Estimate.exact
     assert rows(found) == {"small": (exact(3), exact(40), exact(1)), "large": (exact(1), exact(1000), exact(0))}
     assert (found.total_keys, found.sampled_keys, found.unregistered_keys) == (5, 5, exact(1))
-    assert (found.at_s, found.exact) == (7.0, True)
+    assert (found.at_s, found.exact, found.total_bytes) == (7.0, True, exact(1139))
     assert [row.name for row in found.heaviest()] == ["large", "small"]
 
 
 def test_sizes_that_cannot_be_asked_are_unknown() -> None:
     found = census([[("small", key(None))]], 1, exact=True, sizes_known=False)
     assert [row.bytes for row in found.namespaces] == [None, None]
+    assert found.total_bytes is None
     assert [row.name for row in found.heaviest()] == ["small"]
 
 

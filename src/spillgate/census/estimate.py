@@ -6,7 +6,7 @@ is taken between calls (ratio estimator; Cochran, Sampling Techniques, 3rd editi
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from spillgate.model import Census, Estimate, KeySample, NamespaceUsage
 
@@ -19,13 +19,13 @@ _T95_BEYOND = 2.04
 
 
 def estimate_census(
-    names: Iterable[str], runs: Sequence[Run], total_keys: int, at_s: float, *, exact: bool, sizes_known: bool
+    names: Sequence[str], runs: Sequence[Run], total_keys: int, at_s: float, *, exact: bool, sizes_known: bool
 ) -> Census:
     """The census that ``runs`` of a database of ``total_keys`` keys suggest; ``exact`` where they hold every key."""
     total = sum(map(len, runs)) if exact else total_keys
 
-    def tell(weigh: Callable[[KeySample], int], name: str | None) -> Estimate:
-        return _scaled([(len(run), _weight(run, name, weigh)) for run in runs], total, exact=exact)
+    def tell(weigh: Callable[[KeySample], int], *owners: str | None) -> Estimate:
+        return _scaled([(len(run), _weight(run, owners, weigh)) for run in runs], total, exact=exact)
 
     rows = tuple(
         NamespaceUsage(
@@ -37,7 +37,15 @@ def estimate_census(
         )
         for name in names
     )
-    return Census(at_s, exact, sum(map(len, runs)), total, rows, unregistered_keys=tell(_one, None))
+    return Census(
+        at_s,
+        exact,
+        sampled_keys=sum(map(len, runs)),
+        total_keys=total,
+        namespaces=rows,
+        unregistered_keys=tell(_one, None),
+        total_bytes=tell(_size, None, *names) if sizes_known else None,
+    )
 
 
 def _one(_key: KeySample) -> int:
@@ -52,8 +60,8 @@ def _without_ttl(key: KeySample) -> int:
     return int(key.ttl_ms is None)
 
 
-def _weight(run: Run, name: str | None, weigh: Callable[[KeySample], int]) -> int:
-    return sum(weigh(key) for owner, key in run if owner == name)
+def _weight(run: Run, owners: Collection[str | None], weigh: Callable[[KeySample], int]) -> int:
+    return sum(weigh(key) for owner, key in run if owner in owners)
 
 
 def _scaled(runs: Sequence[tuple[int, int]], total: int, *, exact: bool) -> Estimate:

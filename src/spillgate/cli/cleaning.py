@@ -16,7 +16,7 @@ from spillgate.units import format_bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Cleanup:
+class Request:
     """What is to be cleaned: ``only`` these namespaces, where some are named, else by priority to the target."""
 
     policy: Policy
@@ -52,16 +52,26 @@ class Cleanup:
         """
         with closing(Governor(self.policy, dry_run=dry_run)) as governor:
             plan, outcomes = governor.cleanup(self.level, self.only)
+            latest = outcomes
+            # Victims are picked by a sample, which may have been too hopeful: then there is more to find.
+            while not (dry_run or self.only) and _is_worth_another(latest):
+                _, latest = governor.cleanup(self.level)
+                outcomes += latest
             failed = any(outcome.stop is Stop.FAILED for outcome in outcomes)
             state = governor.state if dry_run or failed else governor.look()
         return Report(self, plan, outcomes, state)
+
+
+def _is_worth_another(outcomes: tuple[Outcome, ...]) -> bool:
+    """Whether a round saw all keys, deleted some, and was not enough."""
+    return bool(outcomes) and outcomes[-1].stop is Stop.COMPLETE and any(outcome.deleted for outcome in outcomes)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a cleanup ended, or in a dry run would end. ``state`` is what was seen after it."""
 
-    cleanup: Cleanup
+    request: Request
     plan: Plan
     outcomes: tuple[Outcome, ...]
     state: State
@@ -92,7 +102,7 @@ class Report:
         reading = self.state.reading
         if self.state.dry_run or reading is None:
             return self.plan.data_bytes - self.frees_bytes
-        return reading.data_bytes
+        return reading.data_bytes + self.plan.shared_bytes
 
     @property
     def reached(self) -> bool:
@@ -100,7 +110,7 @@ class Report:
         if self.error is not None:
             return False
         stopped_there = bool(self.outcomes) and self.outcomes[-1].stop is Stop.TARGET
-        return bool(self.cleanup.only) or stopped_there or self.data_bytes <= self.plan.target_bytes
+        return bool(self.request.only) or stopped_there or self.data_bytes <= self.plan.target_bytes
 
     def document(self) -> dict[str, object]:
         """What ``--json`` prints."""
@@ -108,64 +118,64 @@ class Report:
         return {
             "dry_run": self.state.dry_run,
             "level": self.plan.level.label,
-            "namespaces": sorted(self.cleanup.only) or None,
+            "namespaces": sorted(self.request.only) or None,
             "reason": self.plan.reason,
             "data_bytes_before": self.plan.data_bytes,
             "data_bytes": self.data_bytes,
-            "target_bytes": None if self.cleanup.only else self.plan.target_bytes,
+            "target_bytes": None if self.request.only else self.plan.target_bytes,
             "reached": self.reached,
             "deleted": self.deletes,
             "retimed": self.shortens,
             "freed_bytes": self.frees_bytes,
-            "level_found": known.level.label if known else None,
+            "level_now": known.level.label if known else None,
             "outcomes": [words.outcome_details(outcome) | {"error": outcome.error} for outcome in self.outcomes],
             "error": self.error,
         }
 
     def ending(self) -> str:
         """The last line: where memory stands."""
-        would = "would be " if self.state.dry_run else ""
-        size = format_bytes(self.data_bytes)
+        size, target = format_bytes(self.data_bytes), format_bytes(self.plan.target_bytes)
+        leaves = f"{'would leave' if self.state.dry_run else 'leaves'} {size} of data"
         if self.error is not None:
             return f"not finished: {self.error}"
-        if self.cleanup.only:
-            return f"{would}done: {size} of data"
-        target = format_bytes(self.plan.target_bytes)
+        if self.request.only:
+            return leaves
         if self.reached:
-            return f"{would}done: {size} of data, the target is {target}"
-        return f"{would}not enough: {size} of data, the target is {target}. The rest is protected, or may not go yet"
+            return f"{leaves}: the target of {target} is reached"
+        return f"{leaves}: the target of {target} is not reached, the rest is protected or may not go yet"
 
 
-def clean(cleanup: Cleanup, *, dry_run: bool, yes: bool, as_json: bool) -> Exit:
+def clean(request: Request, *, dry_run: bool, yes: bool, as_json: bool) -> Exit:
     """The whole procedure, and the exit code it ends with.
 
     Raises:
         ConfigError: something that cannot be meant, or nobody there to confirm it.
         ServerError: the server failed.
     """
-    cleanup.check()
+    request.check()
     if not (dry_run or yes) and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfigError(
             "not on a terminal, so nobody can confirm: pass --yes to go ahead, or --dry-run to see what would go"
         )
     if not yes:
-        report = _carried_out(cleanup, dry_run=True)
+        report = _carried_out(request, dry_run=True)
         if not as_json:
             _tell(report)
         if dry_run or not (report.deletes or report.shortens):
             return _end(report, as_json=as_json)
         if not _confirmed(f"Delete about {report.deletes:,} keys and shorten {report.shortens:,} TTLs?"):
             sys.stderr.write("nothing was changed\n")
+            _end(report, as_json=as_json)
             return Exit.ALARMED
-    report = _carried_out(cleanup, dry_run=False)
+    report = _carried_out(request, dry_run=False)
     if not as_json:
         _tell(report)
     return _end(report, as_json=as_json)
 
 
-def _carried_out(cleanup: Cleanup, *, dry_run: bool) -> Report:
+def _carried_out(request: Request, *, dry_run: bool) -> Report:
     with console(stderr=True).status("looking at what would go ..." if dry_run else "cleaning up ..."):
-        return cleanup.carry_out(dry_run=dry_run)
+        return request.carry_out(dry_run=dry_run)
 
 
 def _tell(report: Report) -> None:

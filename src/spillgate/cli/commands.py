@@ -9,7 +9,7 @@ import typer
 
 from spillgate.cli import logs
 from spillgate.cli.logs import LogFormat, LogLevel
-from spillgate.cli.options import AsJson, Config, DryRun, Host, Limit, PolicySource, Port, Url
+from spillgate.cli.options import AsJson, Config, DryRun, Host, Limit, PolicySource, Port, Url, nothing_may_go
 from spillgate.cli.output import Exit, complain, emit, level_exit, show
 from spillgate.cli.serve import Served, run
 from spillgate.errors import ConfigError
@@ -135,7 +135,7 @@ def tick(
         journal = [{"event": entry.event.value, "message": entry.message, **entry.details} for entry in entries]
         emit(views.snapshot(state) | {"journal": journal})
     elif state.reading is not None:
-        show(screens.overview(state), "", screens.happened(told))
+        show(screens.overview(state), "", screens.happened(told), nothing_may_go(state.policy))
     if state.error is not None:
         complain(state.error)
         raise typer.Exit(Exit.UNREACHABLE)
@@ -157,7 +157,9 @@ def status(*, url: Url = None, config: Config = None, limit: Limit = None, as_js
     if as_json:
         emit(views.snapshot(state))
     else:
-        show(*filter(None, (screens.overview(state), " ", screens.namespaces(state), screens.missing(state))))
+        show(
+            screens.overview(state), "", screens.namespaces(state), nothing_may_go(state.policy), screens.missing(state)
+        )
     raise typer.Exit(level_exit(state))
 
 
@@ -185,19 +187,20 @@ def cleanup(
     Protected namespaces, and keys that match no namespace, are never touched. The exit code is 1 when the target was
     not reached, or when you said no.
     """
-    from spillgate.cli.cleaning import Cleanup, clean  # noqa: PLC0415 - see output.console
+    from spillgate.cli.cleaning import Request, clean  # noqa: PLC0415 - see output.console
 
     logs.log_nowhere()
     policy = PolicySource(url, config, limit).load()
-    asked = Cleanup(policy, Level[level.name], frozenset(namespace or ()))
-    raise typer.Exit(clean(asked, dry_run=dry_run, yes=yes, as_json=as_json))
+    request = Request(policy, Level[level.name], frozenset(namespace or ()))
+    raise typer.Exit(clean(request, dry_run=dry_run, yes=yes, as_json=as_json))
 
 
 @app.command()
 def demo(
     *,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", min=1, help="How long it lasts; Ctrl-C ends it sooner.", show_default="60")
+        float | None,
+        typer.Option("--seconds", min=1, help="How long it lasts; Ctrl-C ends it sooner.", show_default="60"),
     ] = None,
     as_json: AsJson = False,
     host: Host = "127.0.0.1",

@@ -38,8 +38,6 @@ Port = Annotated[
     int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port to serve HTTP on; 0 takes a free one.")
 ]
 
-NOTHING_REGISTERED = "no namespace is registered, so every key is protected and nothing will ever be cleaned up"
-
 
 @dataclass(frozen=True, slots=True)
 class PolicySource:
@@ -61,3 +59,12 @@ class PolicySource:
             ConfigError: it cannot be used.
         """
         return load_policy(self.config, env=os.environ, flags={"url": self.url, "limit": self.limit})
+
+
+def nothing_may_go(policy: Policy) -> str | None:
+    """Why a policy lets nothing be cleaned up, where that is so."""
+    if not policy.namespaces:
+        return "no namespace is registered, so every key is protected and nothing will ever be cleaned up"
+    if all(ns.protected for ns in policy.namespaces):
+        return "every namespace is protected, so nothing will ever be cleaned up"
+    return None

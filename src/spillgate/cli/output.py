@@ -47,11 +47,12 @@ def emit(document: Mapping[str, object]) -> None:
     sys.stdout.flush()
 
 
-def show(*renderables: "RenderableType") -> None:
-    """Screens, one below the other."""
+def show(*parts: "RenderableType | None") -> None:
+    """Screens, one below the other; None is one that there is not."""
     out = console()
-    for renderable in renderables:
-        out.print(renderable, soft_wrap=isinstance(renderable, str))
+    for part in parts:
+        if part is not None:
+            out.print(part, soft_wrap=isinstance(part, str))
 
 
 def complain(message: str) -> None:

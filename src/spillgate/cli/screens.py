@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from spillgate.cli.options import NOTHING_REGISTERED
 from spillgate.errors import mask_url
 from spillgate.governor.journal import Entry
 from spillgate.governor.state import State
@@ -76,10 +75,10 @@ def _keys(state: State) -> str:
     return text
 
 
-def namespaces(state: State) -> Table | str:
+def namespaces(state: State) -> Table | None:
     """Keys and memory by namespace, in the order in which cleanup takes them."""
     if not state.policy.namespaces:
-        return NOTHING_REGISTERED
+        return None
     table = _table("namespace", "keys*", "memory*", "without TTL*", "cleanup", "priority*", "pattern")
     for row in sorted(views.namespaces(state), key=lambda row: (row.policy.protected, row.policy.priority or 0)):
         ns = row.policy
@@ -111,7 +110,7 @@ def steps(outcomes: Sequence[Outcome]) -> Table:
     for outcome in outcomes:
         table.add_row(
             outcome.action.kind.value,
-            outcome.action.namespace or "all",
+            ", ".join(outcome.action.names) or "all",
             f"{outcome.deleted:,} keys" if outcome.deleted else "-",
             f"{outcome.retimed:,} TTLs" if outcome.retimed else "-",
             format_bytes(outcome.freed_bytes) if outcome.freed_bytes else "-",

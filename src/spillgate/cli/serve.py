@@ -9,7 +9,7 @@ import socket
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from spillgate.cli.options import NOTHING_REGISTERED, PolicySource
+from spillgate.cli.options import PolicySource, nothing_may_go
 from spillgate.config import Policy
 from spillgate.errors import ConfigError, MissingExtra
 from spillgate.governor.journal import Event
@@ -48,11 +48,8 @@ def run(options: Served) -> State:
             source = replace(source, url=_embed(stack, policy))
             policy = source.load()
         governor = Governor(policy, dry_run=options.dry_run)
-        if not any(not ns.protected for ns in policy.namespaces):
-            _log.warning(
-                "%s; write a policy file that names what may go, and pass it with --config (spillgate run --help)",
-                NOTHING_REGISTERED,
-            )
+        if idle := nothing_may_go(policy):
+            _log.warning("%s; name what may go in a policy file, see spillgate run --help", idle)
         asyncio.run(_supervise(governor, source, listener))
         return governor.state
 

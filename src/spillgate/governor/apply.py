@@ -86,7 +86,7 @@ class Cleaner:
         self._spared_bytes = 0
         for action in plan.actions:
             # The plan's own first pass may have found a namespace empty. A cleanup by hand (no target) looks anyway.
-            if plan.target_bytes and self._recent.found_empty(action.namespace, self._gateway.now()):
+            if plan.target_bytes and self._found_empty(action):
                 continue
             outcome = self._step(plan, action)
             yield outcome
@@ -97,9 +97,13 @@ class Cleaner:
             if plan.urgent and outcome.freed_bytes:
                 return
 
+    def _found_empty(self, action: Action) -> bool:
+        now = self._gateway.now()
+        return bool(action.names) and all(self._recent.found_empty(name, now) for name in action.names)
+
     def _step(self, plan: Plan, action: Action) -> Outcome:
         started = self._gateway.now()
-        # Where a pass ends it may overlap its start: what is already deleted is not counted twice, in a dry run it would.
+        # A pass may overlap its start at its end. What is deleted is not met again there; in a dry run it would be.
         start = 0 if self._dry_run else self._gateway.random_cursor() if self._cursor is None else self._cursor
         progress = Progress(start, start)
         error: str | None = None
@@ -131,7 +135,7 @@ class Cleaner:
     def _wait(self, plan: Plan) -> Stop:
         """Until nothing unlinked is still being freed, or long enough."""
         reading = self._settled(plan, self._gateway.read_memory())
-        self._data_bytes = reading.data_bytes
+        self._data_bytes = reading.data_bytes + plan.shared_bytes
         if self._data_bytes <= plan.target_bytes:
             return Stop.TARGET
         return self._interrupt(plan, reading) or Stop.COMPLETE
@@ -174,7 +178,7 @@ class Cleaner:
             progress.freed_bytes += max(0, reply.reading.used_bytes - previous.used_bytes)
             # A dry run frees nothing, so what it would have freed is taken off the reading.
             self._spared_bytes += reply.freed_bytes if self._dry_run else 0
-            self._data_bytes = previous.data_bytes - self._spared_bytes
+            self._data_bytes = previous.data_bytes + plan.shared_bytes - self._spared_bytes
             stop = self._over(plan, action, progress) or self._interrupt(plan, previous)
             if stop is not None:
                 return stop
@@ -189,9 +193,9 @@ class Cleaner:
 
     def _rules(self, action: Action) -> tuple[Rule, ...]:
         """In a dry run what an earlier step would have deleted is still there, and must not count again."""
-        if not self._dry_run or action.namespace is None:
+        if not self._dry_run or not action.names:
             return action.rules
-        return tuple(rule for rule in action.rules if rule.namespace == action.namespace)
+        return tuple(rule for rule in action.rules if rule.namespace in action.names)
 
     def _over(self, plan: Plan, action: Action, progress: Progress) -> Stop | None:
         """Whether the step has done enough."""

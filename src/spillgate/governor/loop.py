@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from typing import Self
 
-from spillgate.census.collect import collect_census
+from spillgate.census.collect import HURRIED, QUICK, THOROUGH, collect_census
 from spillgate.config import Policy
 from spillgate.errors import BudgetExhausted, ConfigError, LimitUnknown, ServerError
 from spillgate.governor import words
@@ -27,6 +27,8 @@ from spillgate.server.tracking import Woken, WriteTracker
 # A cleanup is planned anew, from a fresh sample, as long as it gets somewhere; this bounds one cycle.
 _MOST_ROUNDS = 50
 _UPKEEP_CALL_US = 2000
+# Held by clients and the like beyond this share of the limit: the census has to tell how much of it is data after all.
+_DOUBTFUL_SHARE = 0.1
 # Calls of that length in which a look counts keys one by one; where there are more keys, the census estimates.
 _COUNTING_CALLS = 50
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 5.0
@@ -331,7 +333,7 @@ class Governor:
         if self.dry_run and not self._due("dry run", self._policy.levels.hold_s):
             return False
         if assessment.raw_level >= Level.EMERGENCY or any(ns.budget_bytes for ns in self._policy.namespaces):
-            self._take_census(hurried=is_urgent(assessment, self._known(assessment.raw_level)))
+            self._take_census(self._runs_worth_it(assessment))
         plan = self._decide(assessment, None)
         if not plan.actions or plan.bytes_wanted == 0:
             if plan.bytes_wanted == 0 and not plan.actions and self._due("idle plan"):
@@ -382,8 +384,16 @@ class Governor:
 
     # Small parts
 
-    def _take_census(self, *, hurried: bool = False) -> Census:
-        self._census = collect_census(self._gateway, hurried=hurried)
+    def _runs_worth_it(self, assessment: Assessment) -> int:
+        """How much of a census there is time for, and need of: all of it where clients may not hold what is counted."""
+        if is_urgent(assessment, self._known(assessment.raw_level)):
+            return HURRIED
+        reading = self._watch.reading
+        held = sum(reading.held_bytes.values()) if reading else 0
+        return THOROUGH if held > _DOUBTFUL_SHARE * assessment.limits.limit_bytes else QUICK
+
+    def _take_census(self, most_runs: int = QUICK) -> Census:
+        self._census = collect_census(self._gateway, most_runs)
         self._recent.saw_census(self._census)
         return self._census
 

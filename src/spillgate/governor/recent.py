@@ -83,7 +83,7 @@ class Recent:
             count = counts.get(ns.name)
             if count is None:
                 continue
-            own = outcome.action.namespace == ns.name
+            own = ns.name in outcome.action.names
             looked = own or outcome.action.kind is ActionKind.PURGE
             no_orphans = looked and ns.cleanup is Cleanup.EXPIRED and count.no_ttl == 0
             done = own and outcome.action.kind in {ActionKind.CLEAR, ActionKind.EXPIRED}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from spillgate.config import Policy, ServerSettings
 from spillgate.errors import mask_url
 from spillgate.governor.journal import Event
-from spillgate.model import Census, Level, NamespaceUsage, Outcome, Plan, Reading
+from spillgate.model import Action, Census, Level, NamespaceUsage, Outcome, Plan, Reading
 from spillgate.policy.pressure import Assessment
 from spillgate.server.capabilities import Capabilities
 from spillgate.server.scanning import RuleCount
@@ -86,12 +86,12 @@ def upkeep(counts: Mapping[str, RuleCount], *, dry_run: bool) -> str:
 def plan(decided: Plan, *, by_hand: bool, dry_run: bool) -> str:
     """A plan about to be carried out."""
     who = "cleanup by hand" if by_hand else "cleanup"
-    steps = ", ".join(_step(action.kind.value, action.namespace) for action in decided.actions)
+    steps = ", ".join(_step(action) for action in decided.actions)
     return f"{'dry run: ' if dry_run else ''}{who} at {decided.level.label}: {decided.reason}. Steps: {steps or 'none'}"
 
 
-def _step(kind: str, namespace: str | None) -> str:
-    return f"{kind} {namespace}" if namespace else kind
+def _step(action: Action) -> str:
+    return f"{action.kind.value} {', '.join(action.names)}".strip()
 
 
 def outcome(done: Outcome) -> str:
@@ -108,7 +108,7 @@ def outcome(done: Outcome) -> str:
     what = "; ".join(did) or "found nothing to do"
     freed = f", {would}freed {format_bytes(done.freed_bytes)}" if done.freed_bytes else ""
     took = f"{done.visited} keys seen in {format_duration(round(done.seconds, 3))}"
-    step = _step(done.action.kind.value, done.action.namespace)
+    step = _step(done.action)
     why = f"{done.stop.value}: {done.error}" if done.error else done.stop.value
     return f"{step} ({done.action.reason}): {what}{freed} ({took}; {why})"
 
@@ -123,6 +123,7 @@ def outcome_details(done: Outcome) -> dict[str, object]:
     return {
         "kind": done.action.kind.value,
         "namespace": done.action.namespace,
+        "together": done.action.together,
         "reason": done.action.reason,
         "deleted": done.deleted,
         "deleted_by_namespace": done.deleted_by_namespace,

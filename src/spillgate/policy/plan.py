@@ -8,6 +8,7 @@ its step is left out or finds nothing, and the next one follows.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spillgate.config import Cleanup, NamespacePolicy, Policy
@@ -71,6 +72,18 @@ def is_urgent(assessment: Assessment, known: Known) -> bool:
     return left is not None and left < max(_URGENT_S, _URGENT_PASSES * known.pass_s)
 
 
+def shared_bytes(reading: Reading, census: Census | None) -> int:
+    """What the server counts as held by clients although data explains it.
+
+    Valkey 9.1 sends big values without copying them and counts them as memory of the client all the same. The census
+    tells: what its keys take, and what an empty server takes, is not the clients'.
+    """
+    if census is None or census.total_bytes is None:
+        return 0
+    at_least = (reading.startup_bytes or 0) + int(census.total_bytes.low)
+    return max(0, min(at_least, reading.counted_bytes) - reading.data_bytes)
+
+
 def target_share(assessment: Assessment, policy: Policy, horizon_s: float) -> float:
     """How far down to clean: the release point of preventive, and deeper the faster memory fills."""
     release_point = policy.levels.preventive - policy.levels.release
@@ -97,19 +110,22 @@ def decide(
     acting = assessment.raw_level if level is None else level
     limits = assessment.limits
     target = int(target_share(assessment, policy, known.reaction_s(policy)) * limits.limit_bytes)
-    steps = _Steps(acting, assessment, reading, census, policy, known, max(0, reading.data_bytes - target))
+    shared = shared_bytes(reading, census)
+    data = reading.data_bytes + shared
+    steps = _Steps(acting, assessment, reading, census, policy, known, max(0, data - target), data)
     if only:
         actions, reason, target = steps.named(only), f"asked for {', '.join(sorted(only))}", 0
     else:
         actions, reason = steps.choose()
     return Plan(
         acting,
-        reading.data_bytes,
+        data,
         target,
         actions,
         reason,
         call_budget_us=max(_BY_HAND_CALL_US if level is not None else 0, call_budget_us(assessment.fill_share_s)),
         urgent=steps.urgent,
+        shared_bytes=shared,
         last_resort_bytes=int(policy.levels.emergency * limits.limit_bytes) if steps.last_resort else None,
     )
 
@@ -125,6 +141,7 @@ class _Steps:
     policy: Policy
     known: Known
     wanted: int
+    data: int
 
     def choose(self) -> tuple[tuple[Action, ...], str]:
         if self.level < Level.PREVENTIVE:
@@ -134,7 +151,7 @@ class _Steps:
         if self.level < Level.EMERGENCY:
             return (*self._loss_free(), *self._over_budget()), f"{self.assessment.reason}; loss-free cleanup"
         steps = (*self._first(), *self._over_budget(), *self._by_priority())
-        target = format_bytes(self.reading.data_bytes - self.wanted)
+        target = format_bytes(self.data - self.wanted)
         return steps, f"{self.assessment.reason}; cleanup by priority down to {target} of data"
 
     def _why_nothing(self) -> str:
@@ -151,7 +168,7 @@ class _Steps:
                 rules=tuple(rule for rule in action.rules if rule.namespace in only),
                 bytes_wanted=self.wanted if action.kind is ActionKind.TRIM else action.bytes_wanted,
             )
-            for action in self._by_priority()
+            for action in self._by_priority(in_one_pass=False)
             if action.namespace in only and (action.kind is not ActionKind.TRIM or self.wanted > 0)
         )
 
@@ -204,19 +221,48 @@ class _Steps:
         reason = f"{ns.name} holds {format_bytes(int(usage.bytes.value))}, over its {format_bytes(ns.budget_bytes)}"
         return Action(ActionKind.BUDGET, ns.name, (self._cut(ns, over, 0),), reason, over)
 
-    def _by_priority(self) -> tuple[Action, ...]:
+    def _by_priority(self, *, in_one_pass: bool = True) -> tuple[Action, ...]:
         """A step or two for each namespace in its turn.
 
         Under pressing need those that a sample sees nothing of come last: a pass that finds nothing is time lost.
         """
         order = sorted(self.expendable, key=self._unseen) if self.urgent else self.expendable
-        actions: list[Action] = []
-        cleared: tuple[Rule, ...] = ()
+        first = self._all_needed(order) if in_one_pass else ()
+        actions = [self._clear_together(first)] if first else []
+        cleared = tuple(rule for ns in first for rule in self._sweeping_up(ns))
         for ns in order:
+            if ns in first:
+                continue
             steps = [] if ns.name in self.known.empty else self._cleanup_of(ns)
             actions += (Action(kind, ns.name, (*cleared, rule), reason) for kind, rule, reason in steps)
             cleared = (*cleared, *self._sweeping_up(ns))
         return tuple(actions)
+
+    def _all_needed(self, order: Sequence[NamespacePolicy]) -> tuple[NamespacePolicy, ...]:
+        """The first namespaces in order that surely have to go whole, where those are several: one pass does for all.
+
+        Surely means that the high ends of their sizes together are less than what has to be freed.
+        """
+        needed: list[NamespacePolicy] = []
+        at_most = 0.0
+        for ns in order:
+            if ns.name in self.known.empty:
+                continue
+            usage = self._usage(ns)
+            if ns.cleanup not in {Cleanup.CLEAR, Cleanup.EXPIRED} or usage is None or usage.bytes is None:
+                break
+            orphans_unseen = ns.cleanup is Cleanup.EXPIRED and usage.no_ttl.value == 0
+            at_most += 0.0 if orphans_unseen else usage.bytes.high
+            if at_most >= self.wanted:
+                break
+            needed.append(ns)
+        return tuple(needed) if len(needed) > 1 else ()
+
+    def _clear_together(self, namespaces: tuple[NamespacePolicy, ...]) -> Action:
+        first, *others = namespaces
+        rules = tuple(rule for ns in namespaces for _, rule, _ in self._cleanup_of(ns))
+        reason = f"priority {first.priority} to {others[-1].priority}: all of it is less than has to go"
+        return Action(ActionKind.CLEAR, first.name, rules, reason, together=tuple(ns.name for ns in others))
 
     def _cleanup_of(self, ns: NamespacePolicy) -> list[tuple[ActionKind, Rule, str]]:
         place = f"priority {ns.priority}"
