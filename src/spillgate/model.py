@@ -74,7 +74,11 @@ class Reading:
     @property
     def data_bytes(self) -> int:
         """The share of the counted memory that data explains."""
-        return max(0, self.counted_bytes - sum(self.held_bytes.values()))
+        return self.data_with(0)
+
+    def data_with(self, shared_bytes: int) -> int:
+        """The same, where ``shared_bytes`` of what is held are data's after all."""
+        return max(0, self.counted_bytes - max(0, sum(self.held_bytes.values()) - shared_bytes))
 
 
 @dataclass(frozen=True, slots=True)

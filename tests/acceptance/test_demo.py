@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 60.0
 WORKLOAD = "spillgate.demo.workload"
 STEP_TYPES = {
+    "together": list,
     "kind": str,
     "namespace": str | None,
     "reason": str,

@@ -102,7 +102,7 @@ class Report:
         reading = self.state.reading
         if self.state.dry_run or reading is None:
             return self.plan.data_bytes - self.frees_bytes
-        return reading.data_bytes + self.plan.shared_bytes
+        return reading.data_with(self.plan.shared_bytes)
 
     @property
     def reached(self) -> bool:

@@ -96,6 +96,7 @@ class Step:
     expired: int
     freed_bytes: int
     seconds: float
+    together: tuple[str, ...] = ()
 
     def in_words(self) -> str:
         """The numbers first: a narrow screen cuts what is behind them."""
@@ -103,7 +104,7 @@ class Step:
         did = ["deleted " + ", ".join(f"{count:,} {name}" for name, count in deleted)] if deleted else []
         did += [f"dropped {self.expired:,} expired"] if self.expired else []
         did += [f"shortened {self.retimed:,} TTLs"] if self.retimed else []
-        name = f"{self.kind} {self.namespace}" if self.namespace else self.kind
+        name = f"{self.kind} {', '.join((self.namespace, *self.together))}" if self.namespace else self.kind
         freed, took = format_bytes(self.freed_bytes), format_duration(round(self.seconds, 3))
         return f"{name}: {', '.join(did) or 'nothing to do'}; {freed} in {took}: {self.reason}"
 

@@ -135,7 +135,7 @@ class Cleaner:
     def _wait(self, plan: Plan) -> Stop:
         """Until nothing unlinked is still being freed, or long enough."""
         reading = self._settled(plan, self._gateway.read_memory())
-        self._data_bytes = reading.data_bytes + plan.shared_bytes
+        self._data_bytes = reading.data_with(plan.shared_bytes)
         if self._data_bytes <= plan.target_bytes:
             return Stop.TARGET
         return self._interrupt(plan, reading) or Stop.COMPLETE
@@ -178,7 +178,7 @@ class Cleaner:
             progress.freed_bytes += max(0, reply.reading.used_bytes - previous.used_bytes)
             # A dry run frees nothing, so what it would have freed is taken off the reading.
             self._spared_bytes += reply.freed_bytes if self._dry_run else 0
-            self._data_bytes = previous.data_bytes + plan.shared_bytes - self._spared_bytes
+            self._data_bytes = previous.data_with(plan.shared_bytes) - self._spared_bytes
             stop = self._over(plan, action, progress) or self._interrupt(plan, previous)
             if stop is not None:
                 return stop

@@ -142,7 +142,7 @@ def exhausted(decided: Plan, reading: Reading, census: Census | None) -> str:
     """Nothing is left that may be deleted, and the target is not reached."""
     held = ", ".join(f"{cause} {format_bytes(size)}" for cause, size in reading.held_bytes.items())
     holders = f"{heaviest(census)}. " if census else ""
-    missing = format_bytes(max(0, reading.data_bytes - decided.target_bytes))
+    missing = format_bytes(max(0, reading.data_with(decided.shared_bytes) - decided.target_bytes))
     return (
         f"nothing is left that the policy lets go, and {missing} are missing to the target. {holders}"
         f"Not data: {held or 'nothing the server tells of'}. Give more namespaces a cleanup, or choose a larger plan"

@@ -81,7 +81,8 @@ def shared_bytes(reading: Reading, census: Census | None) -> int:
     if census is None or census.total_bytes is None:
         return 0
     at_least = (reading.startup_bytes or 0) + int(census.total_bytes.low)
-    return max(0, min(at_least, reading.counted_bytes) - reading.data_bytes)
+    held = sum(reading.held_bytes.values())  # which may be more than all that is counted
+    return max(0, held + min(at_least, reading.counted_bytes) - reading.counted_bytes)
 
 
 def target_share(assessment: Assessment, policy: Policy, horizon_s: float) -> float:
@@ -111,7 +112,7 @@ def decide(
     limits = assessment.limits
     target = int(target_share(assessment, policy, known.reaction_s(policy)) * limits.limit_bytes)
     shared = shared_bytes(reading, census)
-    data = reading.data_bytes + shared
+    data = reading.data_with(shared)
     steps = _Steps(acting, assessment, reading, census, policy, known, max(0, data - target), data)
     if only:
         actions, reason, target = steps.named(only), f"asked for {', '.join(sorted(only))}", 0
