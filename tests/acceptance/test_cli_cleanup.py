@@ -143,6 +143,18 @@ def test_a_target_that_cannot_be_reached_is_exit_code_1(valkey: Server, typed: T
     assert keys_of(client, USERS) == users
 
 
+def test_a_server_that_forbids_deleting_is_exit_code_3(valkey: Server, typed: Typed) -> None:
+    client = fill_up(stock(valkey), 0.93)
+    client.acl_setuser("clerk", enabled=True, nopass=True, categories=["+@all"], commands=["-unlink"], keys=["*"])
+    keys = keys_of(client)
+    told = typed("cleanup", "--yes", "--url", valkey.url.replace("redis://", "redis://clerk:any@"), *GOVERNED)
+    assert told.returncode == 3
+    assert told.stderr.startswith("error: ")
+    assert "unlink" in told.stderr
+    assert told.stdout.splitlines()[-1].endswith("not finished")
+    assert keys_of(client) == keys
+
+
 def test_below_the_target_there_is_nothing_to_do(valkey: Server, typed: Typed) -> None:
     client = stock(valkey)
     before = ends_of(client)

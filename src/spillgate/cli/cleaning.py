@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from spillgate.cli import screens
-from spillgate.cli.output import Exit, console, emit, show
+from spillgate.cli.output import Exit, complain, console, emit, show
 from spillgate.config import Policy
 from spillgate.errors import ConfigError
 from spillgate.governor import words
@@ -137,7 +137,7 @@ class Report:
         size, target = format_bytes(self.data_bytes), format_bytes(self.plan.target_bytes)
         leaves = f"{'would leave' if self.state.dry_run else 'leaves'} {size} of data"
         if self.error is not None:
-            return f"not finished: {self.error}"
+            return f"{leaves}: not finished"
         if self.request.only:
             return leaves
         if self.reached:
@@ -185,6 +185,8 @@ def _tell(report: Report) -> None:
 def _end(report: Report, *, as_json: bool) -> Exit:
     if as_json:
         emit(report.document())
+    if report.error is not None:
+        complain(report.error)
     if any(outcome.stop is Stop.FAILED for outcome in report.outcomes):
         return Exit.UNREACHABLE
     return Exit.FINE if report.reached else Exit.ALARMED
