@@ -114,7 +114,7 @@ def test_the_health_document_is_the_one_agreed_upon() -> None:
 def test_status_and_code_follow_level_and_reach(
     level: Level, error: str | None, status: str, code: int, *, ended: bool
 ) -> None:
-    state = replace(READ, assessment=assessed(level), error=error, ended=ended)
+    state = replace(READ, assessment=assessed(level), error=error, unreadable=error is not None, ended=ended)
     assert (views.health(state)[0], redis_of(state)["status"]) == (code, status)
     assert redis_of(state)["level"] == level.label
     assert redis_of(state)["error"] == (error or ("the governor has stopped" if ended else None))
@@ -213,3 +213,12 @@ def test_prefixes_follow_a_policy_that_was_reloaded() -> None:
     other: Policy = parse_policy('[[namespace]]\nname = "users"\nkeys = "new:users:*"', "test")
     assert list(redis_of(replace(READ, policy=other))["keys"]["byNamespace"]) == ["new:users:"]
     assert list(redis_of(READ)["keys"]["byNamespace"]) == ["ceo-platform:users:", "ceo-platform:messages:"]
+
+
+def test_a_cleanup_that_fails_is_told_but_the_level_stays_visible() -> None:
+    code, document = health(replace(READ, assessment=assessed(Level.EMERGENCY), error="UNLINK: no permission"))
+    assert (code, document["redis"]["status"], document["redis"]["error"]) == (
+        200,
+        "emergency",
+        "UNLINK: no permission",
+    )

@@ -3,7 +3,7 @@
 from spillgate.census.estimate import Run, estimate_census
 from spillgate.model import Census
 from spillgate.server.gateway import Gateway
-from spillgate.server.scanning import CallBounds
+from spillgate.server.scanning import CallBounds, covered
 
 # How many runs of some keys each. QUICK takes some milliseconds on the server, and is enough to tell the heavy
 # namespaces apart and to draw cut-offs from. THOROUGH sees every key of a small server.
@@ -27,7 +27,7 @@ def collect_census(gateway: Gateway, most_runs: int = QUICK) -> Census:
     for number in range(most_runs):
         start = cursor if number == 0 or in_order else gateway.random_cursor()
         reply = gateway.sample(start, bounds)
-        runs.append(reply.keys)
+        runs.append(Run(reply.keys, 1.0 if in_order else covered(start, reply.cursor)))
         total, cursor = reply.total_keys, reply.cursor
         # Runs from random places would see the few keys there are several times, runs in order each of them once.
         in_order = in_order or (number == 0 and total <= most_runs * _KEYS_A_RUN)

@@ -72,6 +72,7 @@ class Cleaner:
         self._interrupt = interrupt
         self._wrote = wrote
         self._dry_run = dry_run
+        self.failure: ServerError | None = None
         self._cursor: int | None = None
         self._upkeep_cursor = 0
         self._data_bytes = 0
@@ -80,7 +81,7 @@ class Cleaner:
     def carry_out(self, plan: Plan) -> Iterator[Outcome]:
         """The plan's steps in order, each outcome as it is known; ends with the first that ends the plan.
 
-        A server that fails ends the plan with an outcome that says so; nothing is raised for that.
+        A server that fails ends the plan with an outcome that says so; ``failure`` is then how, and nothing is raised.
         """
         self._data_bytes = plan.data_bytes
         self._spared_bytes = 0
@@ -112,7 +113,7 @@ class Cleaner:
         except BudgetExhausted as failure:
             stop, error = Stop.BUDGET, str(failure)
         except ServerError as failure:
-            stop, error = Stop.FAILED, str(failure)
+            stop, error, self.failure = Stop.FAILED, str(failure), failure
         self._cursor = progress.cursor
         now = self._gateway.now()
         outcome = Outcome(

@@ -34,8 +34,9 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``error`` is why the latest look failed, None when it did not; the rest then stands as it was last seen.
+    """``error`` is why the latest cycle failed, None when it did not; the rest then stands as it was last seen.
 
+    ``unreadable`` says that the server was not even read; else it was a cleanup that failed.
     ``at_unix_s`` is when the server was last read, ``pause_s`` how long the governor waits until it looks again.
     ``ended`` says that the loop is over, and with it all looking.
     """
@@ -49,6 +50,7 @@ class State:
     counts: KeyCounts | None = None
     capabilities: Capabilities | None = None
     error: str | None = None
+    unreadable: bool = False
     pause_s: float | None = None
     readings: int = 0
     commands: int = 0

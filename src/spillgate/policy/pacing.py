@@ -1,6 +1,7 @@
 """When to look again, within the command budget."""
 
 import math
+import sys
 from dataclasses import dataclass
 
 from spillgate.config import LevelSettings, MonitorSettings
@@ -92,7 +93,8 @@ def next_pause(
     seconds = max(shortest, seconds, _least_affordable_s(budget, commands_per_look, alarmed=alarmed))
     if seconds <= _TRACKING_PAUSE_S:
         return Pause(seconds)
-    pushed = int(headroom / (_LOOKS_TO_THRESHOLD * max(1.0, bytes_per_pushed)))
+    # On a metered plan a steady stream of writes must not spend the day's looks; a burst is worth one.
+    pushed = sys.maxsize if budget.per_day else int(headroom / (_LOOKS_TO_THRESHOLD * max(1.0, bytes_per_pushed)))
     to_limit = max(0.0, 1.0 - assessment.pressure) * assessment.limits.limit_bytes
     return Pause(seconds, max(_LEAST_PUSHED_BYTES, pushed), to_limit / max(1.0, bytes_per_pushed) / _BURST_S)
 

@@ -101,12 +101,12 @@ def decide(
     *,
     level: Level | None = None,
     only: frozenset[str] = frozenset(),
+    by_hand: bool = False,
 ) -> Plan:
     """The plan for one cycle.
 
-    The level that acts is what the moment asks for, not the one held. For a cleanup by hand ``level`` overrides it, and
-    ``only`` names the namespaces to clean whatever the pressure: those that may be cleared wholly, others as far as the
-    target asks.
+    The level that acts is what the moment asks for, not the one held, unless ``level`` says otherwise. ``only`` names
+    the namespaces to clean whatever the pressure: those that may be cleared wholly, others as far as the target asks.
     """
     acting = assessment.raw_level if level is None else level
     limits = assessment.limits
@@ -124,7 +124,7 @@ def decide(
         target,
         actions,
         reason,
-        call_budget_us=max(_BY_HAND_CALL_US if level is not None else 0, call_budget_us(assessment.fill_share_s)),
+        call_budget_us=max(_BY_HAND_CALL_US if by_hand else 0, call_budget_us(assessment.fill_share_s)),
         urgent=steps.urgent,
         shared_bytes=shared,
         last_resort_bytes=int(policy.levels.emergency * limits.limit_bytes) if steps.last_resort else None,

@@ -83,8 +83,10 @@ class Driver:
         Raises:
             ServerError: of the kind that tells what went wrong.
         """
+        self._spend(1)
         with self._translated("SUBSCRIBE"):
-            return PushConnection(_connection_pool(self._settings, protocol=3).make_connection(), channel)
+            connection = _connection_pool(self._settings, protocol=3).make_connection()
+            return PushConnection(connection, channel, self._spend)
 
     def call(self, *command: Argument) -> Any:
         """The reply to one command.
@@ -157,8 +159,9 @@ class Driver:
 class PushConnection:
     """A RESP3 connection that is subscribed to one channel and read off its socket, as raw bytes."""
 
-    def __init__(self, connection: ConnectionInterface, channel: str) -> None:
-        """Connect and subscribe."""
+    def __init__(self, connection: ConnectionInterface, channel: str, spend: Callable[[int], None]) -> None:
+        """Connect and subscribe; ``spend`` is told of each further command."""
+        self._spend = spend
         self._connection: Any = connection
         self._connection.connect()
         self._connection.send_command("SUBSCRIBE", channel)
@@ -170,8 +173,10 @@ class PushConnection:
         """Send a command; its reply comes in among the messages.
 
         Raises:
+            BudgetExhausted: the day's commands are spent.
             ServerUnreachable: the connection is lost.
         """
+        self._spend(1)
         try:
             self._connection.send_command(*command)
         except (exceptions.RedisError, OSError) as error:

@@ -136,6 +136,12 @@ def _encode(rule: Rule) -> tuple[str, int, int, int, int]:
     return rule.unlink.value, idle_s, ttl_ms, rule.cap_ms, rule.give_ms
 
 
+def covered(start: int, end: int) -> float:
+    """The share of the table between two cursors; 0 as the end is the end of the table."""
+    size = 1 << _CURSOR_BITS
+    return ((scan_position(end) - scan_position(start)) % size or size) / size
+
+
 def scan_position(cursor: int) -> int:
     """Where a cursor stands in the order of SCAN, which counts through the table with the bits reversed."""
     return int(format(cursor, f"0{_CURSOR_BITS}b")[::-1], 2)

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from spillgate.errors import ServerError
+from spillgate.errors import BudgetExhausted, ServerError
 from spillgate.policy.pacing import Pause
 from spillgate.server.driver import PushConnection
 
@@ -113,7 +113,7 @@ class WriteTracker:
                 self._armed = wanted
             if not wanted:
                 self._drain()
-        except ServerError:
+        except (ServerError, BudgetExhausted):
             self.disconnect()
 
     def _drain(self) -> bytes | None:

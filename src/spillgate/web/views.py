@@ -38,14 +38,14 @@ class NamespaceRow:
 
 def status_of(state: State) -> str:
     """``healthy`` at normal, else the level's name; ``unreachable`` while the server is not read."""
-    if state.assessment is None or state.reading is None or state.error is not None or state.ended:
+    if state.assessment is None or state.reading is None or state.unreadable or state.ended:
         return UNREACHABLE
     level = state.assessment.level
     return HEALTHY if level is Level.NORMAL else level.label
 
 
 def error_of(state: State) -> str | None:
-    """Why the server is not read."""
+    """What is wrong, None where nothing is."""
     if state.error is None and state.ended:
         return "the governor has stopped"
     if state.error is None and state.reading is None:
