@@ -288,18 +288,19 @@ def test_the_order_is_expired_lazy_frees_budgets_then_priority(case: Case) -> No
 
 
 @given(alarming)
-def test_namespaces_are_cleared_together_only_where_all_of_them_must_go(case: Case) -> None:
+def test_namespaces_share_a_pass_only_where_all_of_them_surely_have_to_go(case: Case) -> None:
     for action in case.plan.actions:
         if action.together:
             assert {rule.namespace for rule in action.rules} == set(action.names)
-            sizes = [case.census.usage(name) if case.census else None for name in action.names]
-            cleared = [
-                usage
-                for name, usage in zip(action.names, sizes, strict=True)
-                if case.by_name[name].cleanup is Cleanup.CLEAR
-            ]
-            assert sum(usage.bytes.high for usage in cleared if usage and usage.bytes) < case.plan.bytes_wanted
-            assert all(usage and usage.bytes for usage in cleared)
+            rows = [case.census.usage(name) if case.census else None for name in action.names]
+            assert all(row and row.bytes for row in rows)
+            sizes = [row.bytes.high for row in rows if row and row.bytes and not only_live(case, row)]
+            assert sum(sizes) < case.plan.bytes_wanted
+
+
+def only_live(case: Case, row: NamespaceUsage) -> bool:
+    """Whether a namespace has nothing that its step would delete, as far as the sample tells."""
+    return case.by_name[row.name].cleanup is Cleanup.EXPIRED and row.no_ttl.value == 0
 
 
 @given(alarming)
@@ -415,6 +416,7 @@ def test_what_was_just_done_is_not_done_again() -> None:
     plan = Case(policy, full, 0.0, None, Known(frozenset({"analytics"}), purged=True, capped=True), None).plan
     kinds = {(action.kind, action.namespace) for action in plan.actions}
     assert not kinds & {(ActionKind.PURGE, None), (ActionKind.CLEAR, "analytics"), (ActionKind.SHORTEN, "messages")}
+    assert plan.actions
     # What comes into the cleared namespace meanwhile goes with the sweeps for the others.
     assert all(Rule("analytics", Unlink.ALL) in action.rules for action in plan.actions)
 
@@ -485,20 +487,3 @@ def test_a_share_of_all_or_no_sample_takes_all(sample: list[KeySample], share: f
 def test_a_plan_says_how_much_has_to_go() -> None:
     assert Plan(Level.EMERGENCY, 100, 80, (), "").bytes_wanted == 20
     assert Plan(Level.EMERGENCY, 70, 80, (), "").bytes_wanted == 0
-
-
-@given(alarming)
-def test_namespaces_share_a_pass_only_where_all_of_them_surely_have_to_go(case: Case) -> None:
-    for action in case.plan.actions:
-        if not action.together:
-            continue
-        rows = [row for name in action.names if (row := case.census and case.census.usage(name)) is not None]
-        assert len(rows) == len(action.names)
-        sizes = [row.bytes.high for row in rows if row.bytes and not only_live(case, row)]
-        assert sum(sizes) < case.plan.bytes_wanted
-        assert {rule.namespace for rule in action.rules} == set(action.names)
-
-
-def only_live(case: Case, row: NamespaceUsage) -> bool:
-    """Whether a namespace has nothing that its step would delete, as far as the sample tells."""
-    return case.by_name[row.name].cleanup is Cleanup.EXPIRED and row.no_ttl.value == 0
