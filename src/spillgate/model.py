@@ -28,7 +28,7 @@ class Reading:
     """One observation of a server, parsed from a single INFO reply.
 
     ``at_s`` is the governor's monotonic clock when the reply arrived. A partial reading (INFO memory alone) leaves the
-    fields of the other sections ``None``.
+    fields of the other sections ``None``. ``other_keys`` are in other logical databases of the same server.
     """
 
     at_s: float
@@ -47,6 +47,7 @@ class Reading:
     lazyfree_pending: int | None = None
     keys: int | None = None
     keys_with_ttl: int | None = None
+    other_keys: int | None = None
     evicted_keys: int | None = None
     expired_keys: int | None = None
     refused_writes: int | None = None
@@ -160,7 +161,8 @@ class Unlink(StrEnum):
 class Rule:
     """What a sweep does to the keys of one namespace.
 
-    ``cap_ms`` lowers a longer (or missing) TTL to itself; ``give_ms`` is set on keys without one; 0 turns either off.
+    ``cap_ms`` lowers a longer (or missing) TTL to itself; ``give_ms`` is set on keys without one, if they are idle
+    longer than ``idle_s`` where that is given; 0 turns either off.
     Under ``Unlink.CUT`` a key goes if it is idle longer than ``idle_s``, or as long and its TTL is at most ``ttl_ms``
     (no TTL counts as the longest). Where ``idle_s`` is None only the TTL decides.
     """

@@ -613,3 +613,63 @@ def test_refused_writes_and_evictions_are_told(server: Server, govern: Govern) -
     governor.cycle()
     assert "the server itself evicted" in told(governor, Event.ALARM)
     assert "(allkeys-random)" in told(governor, Event.ALARM)
+
+
+# ---- what is not for a cleanup of this database to pay for
+
+
+def test_another_database_fills_the_server(server: Server, govern: Govern) -> None:
+    client = server.client()
+    fill(client, "app:messages:", 100)
+    client.select(1)
+    fill_to(client, 0.95, prefix="elsewhere:")
+    client.select(0)
+    governor = govern(server)
+    for _ in range(3):
+        governor.cycle()
+    assert level(governor) >= Level.EMERGENCY
+    assert len(keys_of(client, "app:messages:*")) == 100
+    assert "other databases" in told(governor, Event.PLAN)
+
+
+def test_a_cleanup_that_failed_in_the_middle_is_ended_by_the_next_cycle(server: Server, govern: Govern) -> None:
+    client = server.client()
+    fill_to(client, 0.97)
+    client.execute_command("ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all")
+    governor = govern(server, url=server.url.replace("redis://", "redis://limited:secret@"))
+    client.execute_command("ACL", "SETUSER", "limited", "-unlink")
+    governor.cycle()
+    assert governor.state.error is not None
+    assert not governor.state.unreadable
+    # Meanwhile the application deletes some by itself: below emergency, but above what an emergency aims at.
+    client.execute_command("ACL", "SETUSER", "limited", "+@all")
+    for key in sorted(keys_of(client, "app:messages:*")):
+        if used(client) < 0.85 * LIMIT:
+            break
+        client.delete(key)
+    governor.cycle()
+    assert used(client) < 0.78 * LIMIT
+
+
+def test_the_oldest_messages_go_before_their_ttls_are_shortened(server: Server, govern: Govern) -> None:
+    client = server.client()
+    pipe = client.pipeline(transaction=False)
+    for number in range(6000):
+        pipe.set(f"app:messages:{number:04}", b"m" * 1000, px=360_000 + number * 240)
+    pipe.execute()
+    assert used(client) > 0.9 * LIMIT
+    governor = govern(server)
+    governor.cycle()
+    left = [int(key.rsplit(b":", 1)[1]) for key in keys_of(client, "app:messages:*")]
+    oldest, newest = sum(number < 1500 for number in left), sum(number >= 4500 for number in left)
+    assert newest == 1500
+    assert oldest < 900
+    assert max(ttls(client, "app:messages:*").values()) <= 300
+
+
+def test_a_governor_runs_once(server: Server, govern: Govern) -> None:
+    governor = govern(server)
+    governor.start()
+    governor.stop()
+    with pytest.raises(RuntimeError, match="make a new one"):
+        governor.start()

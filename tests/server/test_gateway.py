@@ -163,6 +163,8 @@ def test_a_sweep_does_what_its_rule_asks_for_and_touches_nothing_else(
     server: Server, kind: str, *, evaluate: bool
 ) -> None:
     rule, gone, times = SWEEPS[kind]
+    if kind == "orphan" and not evaluate:
+        gone = set()  # what must be touched only if it is dead is not, where it may be written between look and delete
     client = server.client()
     populate(client)
     before = remaining(client)
@@ -392,7 +394,7 @@ def test_what_is_forbidden_is_named_with_its_cost_and_the_rest_works(server: Ser
     )
     # Without idle times no orphan is told from a key that is in use.
     sweep_all(gateway, [Rule("sessions", Unlink.ORPHAN, idle_s=900)])
-    assert bool(client.exists("app:sessions:orphan")) is not can.idle
+    assert bool(client.exists("app:sessions:orphan")) is not (can.idle and can.evaluate)
     assert client.exists("app:sessions:new-orphan")
     gateway.close()
 
@@ -417,7 +419,7 @@ def test_a_ttl_that_may_not_be_asked_is_not_taken_for_none(server: Server) -> No
     populate(client)
     gateway = connect(server, restricted(server, "-pttl"), evaluate=False)
     with pytest.raises(PermissionDenied):
-        sweep_all(gateway, [Rule("sessions", Unlink.ORPHAN, idle_s=900)])
+        sweep_all(gateway, [Rule("messages", give_ms=700_000)])
     assert client.exists("app:sessions:idle")
     gateway.close()
 

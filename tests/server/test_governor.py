@@ -334,15 +334,20 @@ def test_upkeep_gives_ttls_only_where_they_are_enforced(server: Server, govern: 
     for name in ("analytics", "sessions", "pages", "messages", "channels", "tasks", "drafts", "unregistered"):
         fill(client, f"app:{name}:", 5, ttl_s=None)
     fill(client, "app:messages:long", 5, ttl_s=7200)
+    client.restore("app:sessions:dead", 0, client.dump("app:sessions:0"), idletime=16 * 60)
     governor = govern(server, namespaces=namespaces)
     governor.cycle()
-    minutes = {"analytics": 15, "sessions": 15, "pages": 10, "messages": 30, "channels": 30}
+    minutes = {"analytics": 15, "pages": 10, "messages": 30, "channels": 30}
     for name, ttl in minutes.items():
         found = {one for key, one in ttls(client, f"app:{name}:*").items() if b"long" not in key}
         assert found <= {ttl * 60, ttl * 60 - 1, ttl * 60 - 2}, name
     assert min(ttls(client, "app:messages:long*").values()) > 7000  # calm shortens nothing
     for name in ("tasks", "drafts", "unregistered"):
         assert set(ttls(client, f"app:{name}:*").values()) == {-1}
+    # Of sessions only what is idle longer than their TTL: one in use without a TTL is nobody's to end.
+    sessions = ttls(client, "app:sessions:*")
+    assert sessions.pop(b"app:sessions:dead") in {900, 899, 898}
+    assert set(sessions.values()) == {-1}
     assert "gave a TTL to keys that had none" in told(governor, Event.ACTION)
     assert "5 of channels" in told(governor, Event.ACTION)
 

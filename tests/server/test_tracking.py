@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -200,3 +204,24 @@ def test_waking_a_closed_tracker_does_nothing(gateway: Gateway) -> None:
     tracker = WriteTracker(gateway.subscribe)
     tracker.close()
     tracker.wake()
+
+
+def test_waking_never_waits_however_often(gateway: Gateway) -> None:
+    tracker = WriteTracker(gateway.subscribe)
+    for _ in range(100_000):
+        tracker.wake()
+    assert tracker.wait(LONG).early
+    tracker.close()
+
+
+def test_a_process_with_many_files_open_can_wait(gateway: Gateway) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2048)), hard))
+    with ExitStack() as files:
+        while files.enter_context(Path(os.devnull).open("rb")).fileno() < 1100:
+            pass
+        tracker = WriteTracker(gateway.subscribe)
+        tracker.enabled = True
+        assert not tracker.wait(Pause(0.3, 4096)).early
+        tracker.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -389,6 +389,28 @@ def test_addresses_that_are_not(url: str) -> None:
     assert message.endswith(f', got "{url}"')
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h/abc",
+        "redis://h/0/1",
+        "redis://h?db=x",
+        "redis://h?foo=1",
+        "redis://h?decode_responses=true",
+        "unix:///run/redis.sock?socket_timeout=9",
+    ],
+)
+def test_what_an_address_may_not_say(url: str) -> None:
+    message = refusal(f'[server]\nurl = "{url}"')
+    assert "expected a URL with no more than a database number (/0) and the options db, username, password" in message
+
+
+@pytest.mark.parametrize("cleanup", ["never", "expired"])
+def test_a_budget_that_nothing_would_enforce_is_refused(cleanup: str) -> None:
+    namespace = f'name = "a"\nkeys = "a:*"\nttl = "1m"\npriority = 1\ncleanup = "{cleanup}"\nbudget = "1MB"'
+    assert "choose clear, trim or shorten" in refusal(f"[[namespace]]\n{namespace}")
+
+
 # ---- mistakes
 
 

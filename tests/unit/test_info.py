@@ -67,6 +67,7 @@ def test_a_full_reply() -> None:
         lazyfree_pending=7,
         keys=145,
         keys_with_ttl=120,
+        other_keys=9,
         evicted_keys=12,
         expired_keys=11,
         refused_writes=4,

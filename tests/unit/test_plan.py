@@ -374,8 +374,8 @@ def test_the_reference_policy_at_critical() -> None:
         ("clear", "voice"),
         ("expired", "sessions"),
         ("clear", "ai-context"),
-        ("shorten", "messages"),
         ("trim", "messages"),
+        ("shorten", "messages"),
     ]
     assert {rule.cap_ms for rule in rules(plan.actions) if rule.namespace == "messages"} == {60_000}
 

@@ -9,7 +9,7 @@ from spillgate.server.scanning import CallBounds, covered
 # namespaces apart and to draw cut-offs from. THOROUGH sees every key of a small server.
 HURRIED, QUICK, THOROUGH = 2, 8, 200
 _KEYS_A_RUN = 150
-_CALL_US = 2000
+_CALL_US = 700
 
 
 def collect_census(gateway: Gateway, most_runs: int = QUICK) -> Census:

@@ -237,6 +237,8 @@ def _read_namespace(table: _Table) -> NamespacePolicy:
         for key in ("ttl", "priority"):
             if key not in table.given:
                 raise table.error(key, f'is required with cleanup = "{namespace.cleanup}"')
+    if namespace.budget_bytes is not None and namespace.cleanup in {"never", "expired"}:
+        raise table.error("budget", f'has no use with cleanup = "{namespace.cleanup}": choose clear, trim or shorten')
     _check_ttls(table, namespace)
     return namespace
 

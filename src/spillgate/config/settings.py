@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from spillgate.errors import UnitError, mask_url
 from spillgate.keyspace import Glob
@@ -155,10 +155,25 @@ def _url(value: object) -> str:
             _ = urlsplit(url).port  # reading the port checks it
     except ValueError:
         complete = None
+    if scheme in {"redis", "rediss", "unix"} and not _selects_nothing_else(url):
+        expected = "a URL with no more than a database number (/0) and the options db, username, password"
+        raise unreadable(expected, mask_url(url))
     if not complete or scheme not in _SCHEMES:
         schemes = ", ".join(f"{one}://" for one in _SCHEMES)
         raise unreadable(f"a URL such as redis://127.0.0.1:6379/0 ({schemes})", mask_url(url))
     return url
+
+
+def _selects_nothing_else(url: str) -> bool:
+    """Whether path and query of a URL say only what they may; the driver would take, or guess at, anything."""
+    try:
+        parts = urlsplit(url)
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        return False
+    path = "" if parts.scheme == "unix" else parts.path.strip("/")
+    numbers = [number for number in (path, options.get("db", "")) if number]
+    return options.keys() <= {"db", "username", "password"} and all(map(str.isdecimal, numbers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +185,7 @@ class ServerSettings:
         metadata=_says(
             "url",
             _url,
-            "The server: redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://.",
+            "The server: redis://, rediss:// (TLS), unix://. Not governed yet: redis+sentinel://, redis+cluster://.",
             env=("SPILLGATE_URL", "REDIS_URL"),
         ),
     )
@@ -222,7 +237,8 @@ class MonitorSettings:
         default=30.0, metadata=_says("interval", parse_duration, "Time between looks while nothing happens.")
     )
     min_interval_s: float = field(
-        default=0.1, metadata=_says("min_interval", parse_duration, "Shortest time between looks.")
+        default=0.1,
+        metadata=_says("min_interval", parse_duration, "Shortest time between looks while the limit is far."),
     )
     commands_per_day: int = field(
         default=0, metadata=_says("commands_per_day", _count, "Most commands a day, for metered plans; 0 = no cap.")

@@ -16,10 +16,12 @@ _KEYS_A_CALL = 20_000
 _LAZYFREE_WAIT_S = 1.0
 _LAZYFREE_LOOK_S = 0.005
 _URGENT_WAIT_S = 0.05
+# Memory that rises by so much while a step deletes: longer calls are needed.
+_LOSING = 1.01
 # Steps whose calls grow while writers fill faster than they free; the others free nothing yet.
 _FREEING = {ActionKind.BUDGET, ActionKind.CLEAR, ActionKind.TRIM}
 # Steps that end with their pass, however little or much it freed.
-_WHOLE_PASS = {ActionKind.CAP, ActionKind.UPKEEP}
+_WHOLE_PASS = {ActionKind.CAP, ActionKind.SHORTEN, ActionKind.UPKEEP}
 
 
 @dataclass(slots=True)
@@ -85,15 +87,22 @@ class Cleaner:
         """
         self._data_bytes = plan.data_bytes
         self._spared_bytes = 0
+        reached, trimmed = False, set[str | None]()
         for action in plan.actions:
+            # What was trimmed has its TTLs shortened as well, though the target is reached; all else is over by then.
+            if reached and not (action.kind is ActionKind.SHORTEN and action.namespace in trimmed):
+                continue
             # The plan's own first pass may have found a namespace empty. A cleanup by hand (no target) looks anyway.
             if plan.target_bytes and self._found_empty(action):
                 continue
             outcome = self._step(plan, action)
             yield outcome
-            to_budget = action.kind is ActionKind.BUDGET and self._data_bytes > plan.target_bytes
-            if outcome.stop is not Stop.COMPLETE and not (to_budget and outcome.stop is Stop.TARGET):
+            if outcome.stop not in {Stop.COMPLETE, Stop.TARGET}:
                 return
+            if action.kind is ActionKind.TRIM:
+                trimmed.add(action.namespace)
+            to_budget = action.kind is ActionKind.BUDGET and self._data_bytes > plan.target_bytes
+            reached = reached or (outcome.stop is Stop.TARGET and not to_budget)
             # Writers have filled up again what a whole pass freed: look anew rather than search where little is.
             if plan.urgent and outcome.freed_bytes:
                 return
@@ -187,7 +196,7 @@ class Cleaner:
                 return Stop.COMPLETE
             if plan.last_resort_bytes is not None and previous.counted_bytes > plan.last_resort_bytes:
                 budget_us = LAST_RESORT_CALL_US
-            elif action.kind in _FREEING and self._data_bytes > data_before:
+            elif action.kind in _FREEING and self._data_bytes > data_before * _LOSING:
                 budget_us = min(LONGEST_CALL_US, budget_us * 2)
             else:
                 budget_us = plan.call_budget_us

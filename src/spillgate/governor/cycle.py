@@ -52,6 +52,7 @@ class Cycle:
         self._asked_to_stop = asked_to_stop
         self._dry_run = dry_run
         self._by_hand = False
+        self._unfinished = Level.NORMAL
         self._told: dict[str, float] = {}
         self._forget_keys()
 
@@ -74,7 +75,7 @@ class Cycle:
 
     def take_over(self, other: "Cycle") -> None:
         """Go on where a cycle under another policy stood: the level stays in force, totals go on."""
-        self.watch.assessment = other.watch.assessment
+        self.watch.assessment, self.watch.reading = other.watch.assessment, other.watch.reading
         self.totals = other.totals
 
     def note(self, event: Event, message: str, **details: object) -> None:
@@ -133,14 +134,19 @@ class Cycle:
             ServerError: the server failed, or does not let us.
             BudgetExhausted: the day's commands are spent.
         """
-        if assessment.raw_level < Level.PREVENTIVE:
+        # What an emergency began goes on until its target: also when the pressure has fallen below emergency meanwhile,
+        # and after a failure in the middle.
+        acting = max(assessment.raw_level, self._unfinished)
+        if acting < Level.PREVENTIVE:
             if not on_guard(assessment):
                 self._upkeep(assessment)
             return
-        # What an emergency began goes on until its target, also when the pressure has fallen below emergency meanwhile.
-        acting = assessment.raw_level
         for _ in range(_MOST_ROUNDS):
-            if self._asked_to_stop() or not self._round(assessment, acting):
+            self._unfinished = acting if acting >= Level.EMERGENCY else Level.NORMAL
+            if self._asked_to_stop():
+                return
+            if not self._round(assessment, acting):
+                self._unfinished = Level.NORMAL
                 return
             before, reading = self.watch.reading, self.watch.look()
             self._tell_changes(before, reading)
@@ -206,7 +212,8 @@ class Cycle:
             raise BudgetExhausted
         if last.stop is Stop.PREEMPTED:
             return True
-        if last.stop is not Stop.COMPLETE or plan.level < Level.EMERGENCY:
+        reached = any(outcome.stop is Stop.TARGET and not outcome.action.bytes_wanted for outcome in outcomes)
+        if reached or last.stop is Stop.ASKED or plan.level < Level.EMERGENCY:
             return False
         if any(outcome.freed_bytes and outcome.deleted for outcome in outcomes):
             return True

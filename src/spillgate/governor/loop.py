@@ -12,7 +12,7 @@ from spillgate.governor.cycle import Cycle
 from spillgate.governor.journal import Event, Journal
 from spillgate.governor.state import State
 from spillgate.model import Level, Outcome, Plan
-from spillgate.policy.pacing import Pause, next_pause
+from spillgate.policy.pacing import Pause, least_affordable_s, next_pause
 from spillgate.server.gateway import Gateway
 from spillgate.server.scanning import ScanTable
 from spillgate.server.tracking import Woken, WriteTracker
@@ -102,10 +102,16 @@ class Governor:
         self.stop()
 
     def start(self) -> None:
-        """Run in a daemon thread. In a server that forks workers, start after the fork."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self.run, name="spillgate-governor", daemon=True)
-            self._thread.start()
+        """Run in a daemon thread, once. In a server that forks workers, start after the fork.
+
+        Raises:
+            RuntimeError: it was started, or stopped, before.
+        """
+        if self._thread is not None or self._stopping.is_set():
+            message = "a Governor runs once: make a new one"
+            raise RuntimeError(message)
+        self._thread = threading.Thread(target=self.run, name="spillgate-governor", daemon=True)
+        self._thread.start()
 
     def stop(self, timeout_s: float | None = 10.0) -> None:
         """Ask the loop to end, also in the middle of a cleanup, and wait for it."""
@@ -242,6 +248,8 @@ class Governor:
         self._cycle.watch.look_closely()
 
     def _retry(self) -> Pause:
-        pause = Pause(self._retry_s)
+        # An outage must not spend the day's commands on failing looks.
+        affordable_s = least_affordable_s(self._meter.budget(self._gateway.commands))
+        pause = Pause(max(self._retry_s, affordable_s))
         self._retry_s = min(_LAST_RETRY_S, self._retry_s * 2)
         return pause

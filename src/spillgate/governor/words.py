@@ -141,9 +141,11 @@ def outcome_details(done: Outcome) -> dict[str, object]:
 def exhausted(decided: Plan, reading: Reading, census: Census | None) -> str:
     """Nothing is left that may be deleted, and the target is not reached."""
     held = ", ".join(f"{cause} {format_bytes(size)}" for cause, size in reading.held_bytes.items())
+    others = f" There are {reading.other_keys} keys in other databases of this server." if reading.other_keys else ""
     holders = f"{heaviest(census)}. " if census else ""
     missing = format_bytes(max(0, reading.data_with(decided.shared_bytes) - decided.target_bytes))
     return (
         f"nothing is left that the policy lets go, and {missing} are missing to the target. {holders}"
-        f"Not data: {held or 'nothing the server tells of'}. Give more namespaces a cleanup, or choose a larger plan"
+        f"Not data: {held or 'nothing the server tells of'}.{others} "
+        "Give more namespaces a cleanup, or choose a larger plan"
     )

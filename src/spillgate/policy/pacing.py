@@ -90,7 +90,7 @@ def next_pause(
     looks = _LOOKS_ON_GUARD if guarding else _LOOKS_TO_THRESHOLD
     seconds = longest if fill <= 0 else min(longest, headroom / (looks * fill))
     shortest = min(_GUARD_INTERVAL_S, monitor.min_interval_s) if guarding else monitor.min_interval_s
-    seconds = max(shortest, seconds, _least_affordable_s(budget, commands_per_look, alarmed=alarmed))
+    seconds = max(shortest, seconds, least_affordable_s(budget, commands_per_look, alarmed=alarmed))
     if seconds <= _TRACKING_PAUSE_S:
         return Pause(seconds)
     # On a metered plan a steady stream of writes must not spend the day's looks; a burst is worth one.
@@ -105,7 +105,7 @@ def _headroom_bytes(assessment: Assessment, levels: LevelSettings) -> float:
     return max(0.0, nearest - assessment.pressure) * assessment.limits.limit_bytes
 
 
-def _least_affordable_s(budget: CommandBudget, commands_per_look: float, *, alarmed: bool) -> float:
+def least_affordable_s(budget: CommandBudget, commands_per_look: float = 2.0, *, alarmed: bool = True) -> float:
     """The shortest pause that the day's remaining commands can keep up until the day ends."""
     if not budget.per_day:
         return 0.0

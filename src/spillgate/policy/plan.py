@@ -38,6 +38,10 @@ _VICTIM_SLACK = 2.0
 # Under volatile-ttl the server evicts the soonest to expire. Messages of 10 s left were always taken before
 # sessions of 60 s and more, at any write rate; 60 s were not enough.
 _STEER_MS = 10_000
+# Of what is to be kept, this share may have less left to live than what is steered: it is about to expire anyway.
+_STEER_QUANTILE = 0.05
+# A database takes this much more than its keys, for their tables.
+_TABLES_FACTOR = 1.5
 _LEAST_STEER_MS = 1_000
 
 
@@ -73,16 +77,21 @@ def is_urgent(assessment: Assessment, known: Known) -> bool:
 
 
 def shared_bytes(reading: Reading, census: Census | None) -> int:
-    """What the server counts as held by clients although data explains it.
+    """By how much the census says that there is more data than the server's own counters say, or less (negative).
 
-    Valkey 9.1 sends big values without copying them and counts them as memory of the client all the same. The census
-    tells: what its keys take, and what an empty server takes, is not the clients'.
+    More: Valkey 9.1 sends big values without copying them and counts them as memory of the client all the same; but
+    what the keys take, and what an empty server takes, is not the clients'. Less: other logical databases are counted
+    in, and no key of this one can pay for them.
     """
     if census is None or census.total_bytes is None:
         return 0
-    at_least = (reading.startup_bytes or 0) + int(census.total_bytes.low)
+    startup = reading.startup_bytes or 0
     held = sum(reading.held_bytes.values())  # which may be more than all that is counted
-    return max(0, held + min(at_least, reading.counted_bytes) - reading.counted_bytes)
+    at_least = min(startup + int(census.total_bytes.low), reading.counted_bytes)
+    more = held + at_least - reading.counted_bytes
+    if more > 0 or not reading.other_keys or not math.isfinite(census.total_bytes.high):
+        return max(0, more)
+    return min(0, startup + int(_TABLES_FACTOR * census.total_bytes.high) - reading.data_bytes)
 
 
 def target_share(assessment: Assessment, policy: Policy, horizon_s: float) -> float:
@@ -158,7 +167,10 @@ class _Steps:
     def _why_nothing(self) -> str:
         if self.assessment.pressure < self.policy.levels.preventive:
             return f"{self.assessment.reason}; data is below the target, nothing has to go yet"
-        held = ", ".join(f"{cause} {format_bytes(size)}" for cause, size in self.reading.held_bytes.items())
+        holders = [f"{cause} {format_bytes(size)}" for cause, size in self.reading.held_bytes.items()]
+        if self.reading.other_keys:
+            holders.append(f"other databases {self.reading.other_keys} keys")
+        held = ", ".join(holders)
         return f"{self.assessment.reason}; data is not what fills it ({held}): deleting keys would not help"
 
     def named(self, only: frozenset[str]) -> tuple[Action, ...]:
@@ -191,14 +203,17 @@ class _Steps:
 
     def _upkeep(self) -> tuple[Action, ...]:
         rules = tuple(
-            Rule(ns.name, give_ms=_ms(ns.ttl_s)) for ns in self.policy.namespaces if ns.enforce_ttl and ns.ttl_s
+            Rule(ns.name, idle_s=_orphan_idle_s(ns), give_ms=_ms(ns.ttl_s))
+            for ns in self.policy.namespaces
+            if ns.enforce_ttl and ns.ttl_s
         )
         return (Action(ActionKind.UPKEEP, None, rules, "keys without a TTL get their namespace's"),) if rules else ()
 
     def _loss_free(self) -> tuple[Action, ...]:
         if self.known.capped:
             return ()
-        rules = tuple(Rule(ns.name, cap_ms=_ms(ns.ttl_s)) for ns in self.policy.namespaces if _may_cap(ns) and ns.ttl_s)
+        capped = () if self._by_age else tuple(ns for ns in self.policy.namespaces if _may_cap(ns) and ns.ttl_s)
+        rules = tuple(Rule(ns.name, cap_ms=_ms(ns.ttl_s)) for ns in capped)
         return (Action(ActionKind.CAP, None, rules, "drops what has expired, caps TTLs at the policy's"),)
 
     def _first(self) -> tuple[Action, ...]:
@@ -273,7 +288,7 @@ class _Steps:
             case Cleanup.TRIM:
                 return [(ActionKind.TRIM, self._cut(ns, self.wanted, self._steer_ms()), f"{place}: longest idle first")]
             case Cleanup.EXPIRED:
-                rule = Rule(ns.name, Unlink.ORPHAN, idle_s=math.ceil(ns.ttl_s or 0))
+                rule = Rule(ns.name, Unlink.ORPHAN, idle_s=_orphan_idle_s(ns))
                 return [(ActionKind.EXPIRED, rule, f"{place}: only what is past its TTL; live keys stay")]
             case Cleanup.SHORTEN:
                 return self._shorten(ns, place)
@@ -283,7 +298,7 @@ class _Steps:
     def _shorten(self, ns: NamespacePolicy, place: str) -> list[tuple[ActionKind, Rule, str]]:
         ttl_s = ns.critical_ttl_s if self.level is Level.CRITICAL else ns.emergency_ttl_s
         steer = self._steer_ms()
-        cap = min(_ms(ttl_s), steer or _ms(ttl_s))
+        cap = 0 if self._by_age else min(_ms(ttl_s), steer or _ms(ttl_s))
         shorten = f"{place}: TTLs down to {format_duration(cap / 1000)}"
         trim = f"{place}: pressure stays, so those nearest their end go first"
         # To the server setting a TTL is a use, so idle times tell nothing any more: the TTL decides alone.
@@ -292,9 +307,15 @@ class _Steps:
         # Shorter TTLs free nothing before they run out. With less time than that they are set on the way, by the trim;
         # unless the server's evictor is to see them, which helps at once.
         too_late = left is not None and left < cap / 1000 and not steer
-        if self.known.capped or self.urgent or too_late:
+        if self.known.capped or self.urgent or too_late or self._by_age:
             return steps
-        return [(ActionKind.SHORTEN, Rule(ns.name, cap_ms=cap), shorten), *steps]
+        # Trimmed first: once all TTLs are alike they no longer tell which keys are nearest their end.
+        return [*steps, (ActionKind.SHORTEN, Rule(ns.name, cap_ms=cap), shorten)]
+
+    @property
+    def _by_age(self) -> bool:
+        """Whether the server evicts by use. Setting a TTL counts as one: capped keys would outlive those to be kept."""
+        return (self.reading.eviction_policy or "").endswith(("lru", "lfu"))
 
     def _steer_ms(self) -> int:
         """The TTL that makes the server's own evictor take expendable keys first; 0 where that is not asked for."""
@@ -303,7 +324,10 @@ class _Steps:
         names = {ns.name for ns in self.policy.namespaces if ns.protected or ns.cleanup is Cleanup.EXPIRED}
         rows = self.census.namespaces if self.census else ()
         soonest = [key.ttl_ms for row in rows if row.name in names for key in row.sample if key.ttl_ms is not None]
-        return max(_LEAST_STEER_MS, min(_STEER_MS, *(ttl // 4 for ttl in soonest))) if soonest else _STEER_MS
+        if not soonest:
+            return _STEER_MS
+        early = sorted(soonest)[int(_STEER_QUANTILE * len(soonest))]
+        return max(_LEAST_STEER_MS, min(_STEER_MS, early // 4))
 
     def _cut(self, ns: NamespacePolicy, wanted: int, cap_ms: int, *, by_idle: bool = True) -> Rule:
         """The rule that trims: everything under pressing need, else the keys past cut-offs drawn from the sample."""
@@ -360,6 +384,11 @@ def _priority(ns: NamespacePolicy) -> int:
 def _may_cap(ns: NamespacePolicy) -> bool:
     """Live keys of an ``expired`` namespace are never touched; it only gets TTLs where they are missing."""
     return ns.enforce_ttl and ns.cleanup is not Cleanup.EXPIRED
+
+
+def _orphan_idle_s(ns: NamespacePolicy) -> int | None:
+    """How long a key without a TTL must be idle to count as dead; None where its namespace does not ask."""
+    return math.ceil(ns.ttl_s or 0) if ns.cleanup is Cleanup.EXPIRED else None
 
 
 def _ms(seconds: float | None) -> int:

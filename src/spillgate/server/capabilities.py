@@ -7,7 +7,7 @@ from spillgate.errors import AuthenticationFailed, ServerBusy, ServerError, Serv
 from spillgate.server.info import parse_fields
 
 _COSTS = {
-    "evaluate": "EVAL: cleaning goes through pipelines, more slowly, and a key may change between look and delete",
+    "evaluate": "EVAL: cleaning goes through pipelines, more slowly; keys without a TTL of expired namespaces stay",
     "script_clock": "a clock in scripts: calls are bounded by their number of keys alone",
     "idle": "OBJECT IDLETIME: the order falls back to time to live, and orphans without a TTL are not found",
     "memory_usage": "MEMORY USAGE: bytes by namespace stay unknown, budgets are not enforced, trims not measured first",
@@ -43,8 +43,8 @@ class Capabilities:
         return tuple(cost for name, cost in _COSTS.items() if not getattr(self, name))
 
 
-def probe(call: Callable[..., object]) -> Capabilities:
-    """Try each command once. What is forbidden counts as missing.
+def probe(call: Callable[..., object], absent_key: bytes) -> Capabilities:
+    """Try each command once, where one takes a key with ``absent_key``. What is forbidden counts as missing.
 
     Raises:
         ServerError: the server is unreachable, loading or busy, which says nothing about what it allows.
@@ -55,7 +55,7 @@ def probe(call: Callable[..., object]) -> Capabilities:
     user = _attempt(call, "ACL", "WHOAMI")
     lfu = "lfu" in fields.get("maxmemory_policy", "")
 
-    def can(*command: str | int) -> bool:
+    def can(*command: str | bytes | int) -> bool:
         return _attempt(call, *command) is not _FORBIDDEN
 
     return Capabilities(
@@ -65,8 +65,8 @@ def probe(call: Callable[..., object]) -> Capabilities:
         evaluate=can("EVAL", "return 1", 0),
         script_clock=_has_script_clock(call),
         script_flags=can("EVAL", "#!lua flags=allow-oom\nreturn 1", 0),
-        idle=not lfu and can("OBJECT", "IDLETIME", _ABSENT_KEY),
-        memory_usage=can("MEMORY", "USAGE", _ABSENT_KEY),
+        idle=not lfu and can("OBJECT", "IDLETIME", absent_key),
+        memory_usage=can("MEMORY", "USAGE", absent_key),
         scan=can("SCAN", 0, "COUNT", 1),
         config=can("CONFIG", "GET", "maxmemory"),
         tracking=can("CLIENT", "TRACKING", "OFF"),
@@ -76,7 +76,6 @@ def probe(call: Callable[..., object]) -> Capabilities:
 
 
 _FORBIDDEN = object()
-_ABSENT_KEY = "spillgate:probe"
 
 
 def _product(fields: dict[str, str]) -> str:
@@ -94,7 +93,7 @@ def _has_script_clock(call: Callable[..., object]) -> bool:
     return _attempt(call, "EVAL", clock, 0) == 1 or _attempt(call, "EVAL", time, 0) == 1
 
 
-def _attempt(call: Callable[..., object], *command: str | int) -> object:
+def _attempt(call: Callable[..., object], *command: str | bytes | int) -> object:
     """The reply, or ``_FORBIDDEN``. Errors that will pass are raised."""
     try:
         return call(*command)

@@ -163,9 +163,13 @@ class PushConnection:
         """Connect and subscribe; ``spend`` is told of each further command."""
         self._spend = spend
         self._connection: Any = connection
-        self._connection.connect()
-        self._connection.send_command("SUBSCRIBE", channel)
-        self._connection.read_response(push_request=True)
+        try:
+            self._connection.connect()
+            self._connection.send_command("SUBSCRIBE", channel)
+            self._connection.read_response(push_request=True)
+        except BaseException:
+            self.close()
+            raise
         # The driver would parse each message, at some microseconds each, where their bytes are all that matters.
         self.socket: socket = self._connection._sock  # noqa: SLF001
 

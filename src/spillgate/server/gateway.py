@@ -62,7 +62,7 @@ class Gateway:
         Raises:
             ServerError: it is unreachable, loading or busy, which says nothing about what it allows.
         """
-        self.capabilities = probe(self._driver.call)
+        self.capabilities = probe(self._driver.call, self.table.absent_key)
         return self.capabilities
 
     def read(self) -> Reading:

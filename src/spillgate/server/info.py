@@ -26,7 +26,7 @@ def parse_reading(reply: bytes, at_s: float, database: int = 0) -> Reading:
     if used is None:
         message = "INFO does not tell used_memory: this server or plan cannot be governed"
         raise ServerError(message)
-    keys, keys_with_ttl = _keyspace(fields, database)
+    keys, keys_with_ttl, other_keys = _keyspace(fields, database)
     return Reading(
         at_s=at_s,
         used_bytes=used,
@@ -44,6 +44,7 @@ def parse_reading(reply: bytes, at_s: float, database: int = 0) -> Reading:
         lazyfree_pending=_whole(fields, "lazyfree_pending_objects"),
         keys=keys,
         keys_with_ttl=keys_with_ttl,
+        other_keys=other_keys,
         evicted_keys=_whole(fields, "evicted_keys"),
         expired_keys=_whole(fields, "expired_keys"),
         refused_writes=_refused(fields),
@@ -75,15 +76,14 @@ def _dataset(fields: InfoFields, used: int) -> int | None:
     return dataset if dataset is not None and 0 <= dataset <= used else None
 
 
-def _keyspace(fields: InfoFields, database: int) -> tuple[int | None, int | None]:
-    """Keys, and keys with a TTL, of one logical database; an empty one has no line, a partial INFO tells of none."""
+def _keyspace(fields: InfoFields, database: int) -> tuple[int | None, int | None, int | None]:
+    """Keys, keys with a TTL, and keys in other databases; empty ones have no line, a partial INFO has none."""
     if "keyspace_hits" not in fields:
-        return None, None
-    line = fields.get(f"db{database}")
-    if line is None:
-        return 0, 0
-    counts = _pairs(line)
-    return _whole(counts, "keys"), _whole(counts, "expires")
+        return None, None, None
+    databases = {name: _pairs(line) for name, line in fields.items() if name.startswith("db") and name[2:].isdecimal()}
+    own = databases.pop(f"db{database}", {"keys": "0", "expires": "0"})
+    others = [_whole(counts, "keys") or 0 for counts in databases.values()]
+    return _whole(own, "keys"), _whole(own, "expires"), sum(others)
 
 
 def _refused(fields: InfoFields) -> int | None:

@@ -1,7 +1,8 @@
 """Sweep and sample where scripts are forbidden: the same job by SCAN and pipelines, slower.
 
-Between the look at a key and its UNLINK somebody may write it again. That can only cost a fresh value of a namespace
-whose values may be deleted anyway; keys of other namespaces are never named.
+Between the look at a key and what is done to it somebody may write it again. That can only cost a fresh value of a
+namespace whose values may be deleted anyway: what is to be touched only if it is dead (a rule with an idle cut-off for
+keys without a TTL) is left alone here, and keys that no rule names are never named.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ class Pipelined:
         """One page, looked at and acted upon."""
         before = self._parse(self._driver.call("INFO"))
         next_cursor, keys = self._page(cursor, bounds)
+        rules = {name: Rule(name) if _only_the_dead(rule) else rule for name, rule in rules.items()}
         owned = ((key, self._table.namespace_of(key)) for key in keys)
         named = [(key, rules[name]) for key, name in owned if name is not None and name in rules]
         counts, victims, times = self._decide(named)
@@ -94,14 +96,16 @@ class Pipelined:
             yield KeySample(idle, ttl, size)
 
 
+def _only_the_dead(rule: Rule) -> bool:
+    return rule.unlink is Unlink.ORPHAN or (rule.give_ms > 0 and rule.idle_s is not None)
+
+
 def _reads(rule: Rule) -> bool:
     """Whether the rule decides by what the key is."""
     return rule.unlink is not Unlink.ALL and (rule.acts or rule.unlink is Unlink.COUNT)
 
 
 def _must_go(rule: Rule, key: KeySample) -> bool:
-    if rule.unlink is Unlink.ORPHAN:
-        return key.ttl_ms is None and key.idle_s is not None and key.idle_s > (rule.idle_s or 0)
     if rule.unlink is not Unlink.CUT:
         return False
     if rule.idle_s is not None and key.idle_s is not None and key.idle_s != rule.idle_s:

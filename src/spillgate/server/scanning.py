@@ -91,6 +91,12 @@ class ScanTable:
         """The name of a key's namespace, None where it has none."""
         return self._keyspace.namespace_of(key)
 
+    @property
+    def absent_key(self) -> bytes:
+        """A key that nobody has, within a namespace where there is one: some users may touch no others."""
+        prefix = self._globs[0][1][1] if self._globs and self._globs[0][1][0] == "prefix" else b""
+        return prefix + b"spillgate:probe"
+
     def sample_arguments(self) -> list[str | bytes | int]:
         """The globs for ``sample.lua``."""
         return [part for index, matching in self._globs for part in (*matching, index)]

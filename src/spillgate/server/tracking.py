@@ -52,6 +52,7 @@ class WriteTracker:
         self._armed = False
         self._wake_here, self._wake_there = socket.socketpair()
         self._wake_here.settimeout(0)
+        self._wake_there.settimeout(0)  # who wakes never waits; one byte is as good as many
 
     def wake(self) -> None:
         """End the present pause, or the next; safe from any thread and from signal handlers."""
@@ -95,11 +96,11 @@ class WriteTracker:
 
     def _ready(self, seconds: float) -> list[socket.socket]:
         watched = [self._wake_here] if self._socket is None else [self._wake_here, self._socket]
-        return select.select(watched, [], [], seconds)[0]
+        return _readable(watched, seconds)
 
     def _ready_here(self, seconds: float) -> None:
         """Let messages gather, but not through a `wake`."""
-        select.select([self._wake_here], [], [], seconds)
+        _readable([self._wake_here], seconds)
 
     def _arm(self, *, wanted: bool) -> None:
         """Switch the messages on or off. Whatever fails is tried again at the next pause: a look comes anyway."""
@@ -133,3 +134,12 @@ class WriteTracker:
             pass
         self.disconnect()
         return None
+
+
+def _readable(sockets: list[socket.socket], seconds: float) -> list[socket.socket]:
+    """Those that can be read, after ``seconds`` at the latest. Unlike select.select, good for any file descriptor."""
+    poll = select.poll()
+    for one in sockets:
+        poll.register(one, select.POLLIN)
+    ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
+    return [one for one in sockets if one.fileno() in ready]

@@ -54,10 +54,15 @@ repeat
   local page = redis.call('SCAN', cursor, 'COUNT', step)
   cursor = page[1]
   for _, key in ipairs(page[2]) do
-    local ttl = redis.call('PTTL', key)
+    local index = index_of(key)
+    local ttl = redis.pcall('PTTL', key)
+    if type(ttl) ~= 'number' then -- a key that this user may not touch: it counts, and tells nothing
+      if index ~= 0 then return redis.error_reply(ttl.err) end
+      ttl = -1
+    end
     if ttl ~= -2 then
       local n = #flat
-      flat[n + 1] = index_of(key)
+      flat[n + 1] = index
       flat[n + 2] = has_idle and number_or_unknown(redis.pcall('OBJECT', 'IDLETIME', key)) or -1
       flat[n + 3] = ttl
       flat[n + 4] = has_usage and number_or_unknown(redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', 5)) or -1

@@ -8,7 +8,8 @@
 -- ARGV[6]  "1" = OBJECT IDLETIME may be used
 -- ARGV[7…] eight per namespace: kind of match ("prefix" | "pattern"), prefix or Lua pattern, index of the namespace
 --          (from 1), what to delete (none | count | all | cut | orphan), idle cut-off in seconds (-1 = none), TTL cut-off in
---          milliseconds (-1 = none), TTL cap in milliseconds (0 = none), TTL for keys without one (0 = none).
+--          milliseconds (-1 = none), TTL cap in milliseconds (0 = none), TTL for keys without one (0 = none), which
+--          the idle cut-off holds for as well.
 --          The first match decides. A namespace with several globs stands here several times. Where a single prefix is
 --          given and all its keys go, the server compares the keys itself, which is a third faster.
 --
@@ -120,7 +121,7 @@ end
 local function retime(rule, key, ttl, count)
   local wanted = 0
   if rule.cap > 0 and (ttl == -1 or ttl > rule.cap) then wanted = rule.cap
-  elseif rule.give > 0 and ttl == -1 then wanted = rule.give end
+  elseif rule.give > 0 and ttl == -1 and (rule.idle < 0 or (idle_of(key) or 0) > rule.idle) then wanted = rule.give end
   if wanted == 0 then return end
   if not dry then redis.call('PEXPIRE', key, wanted) end
   count[4] = count[4] + 1
