@@ -164,7 +164,7 @@ def test_a_sweep_does_what_its_rule_asks_for_and_touches_nothing_else(
 ) -> None:
     rule, gone, times = SWEEPS[kind]
     if kind == "orphan" and not evaluate:
-        gone = set()  # what must be touched only if it is dead is not, where it may be written between look and delete
+        gone = set[str]()  # what must be touched only if it is dead is not, where it may be written between look and delete
     client = server.client()
     populate(client)
     before = remaining(client)

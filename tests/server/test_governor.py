@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, cast, Self
 
 import pytest
 
@@ -334,7 +334,7 @@ def test_upkeep_gives_ttls_only_where_they_are_enforced(server: Server, govern: 
     for name in ("analytics", "sessions", "pages", "messages", "channels", "tasks", "drafts", "unregistered"):
         fill(client, f"app:{name}:", 5, ttl_s=None)
     fill(client, "app:messages:long", 5, ttl_s=7200)
-    client.restore("app:sessions:dead", 0, client.dump("app:sessions:0"), idletime=16 * 60)
+    client.restore("app:sessions:dead", 0, cast("bytes", client.dump("app:sessions:0")), idletime=16 * 60)
     governor = govern(server, namespaces=namespaces)
     governor.cycle()
     minutes = {"analytics": 15, "pages": 10, "messages": 30, "channels": 30}

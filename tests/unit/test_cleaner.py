@@ -32,7 +32,7 @@ Key: TypeAlias = tuple[str | None, KeySample]
 
 POLICY = parse_policy(NAMESPACES.replace('name = "pages"', 'name = "pages"\nbudget = "2kB"'), "test")
 NAMES = tuple(ns.name for ns in POLICY.namespaces)
-BASE_BYTES = 10_000
+BASE_BYTES = 2000
 CURSOR_BITS = 64
 
 
@@ -168,12 +168,12 @@ def keys_of(names: Sequence[str | None]) -> st.SearchStrategy[list[Key]]:
         KeySample,
         idle_s=st.integers(0, 2000),
         ttl_ms=st.one_of(st.none(), st.integers(1, 2_000_000)),
-        size_bytes=st.integers(50, 5000),
+        size_bytes=st.integers(500, 5000),
     )
-    return st.lists(st.tuples(st.sampled_from(names), samples), min_size=1, max_size=40)
+    return st.lists(st.tuples(st.sampled_from(names), samples), min_size=10, max_size=40)
 
 
-tables = st.tuples(st.integers(0, 5), st.integers(0, 2**48 - 1), st.integers(1, 4), st.integers(100, 4000))
+tables = st.tuples(st.integers(2, 5), st.integers(0, 2**48 - 1), st.integers(1, 3), st.integers(20, 1000))
 cases = st.builds(
     Case,
     # Few namespaces at a time, so that some are heavy and others empty.
