@@ -164,7 +164,8 @@ def test_a_sweep_does_what_its_rule_asks_for_and_touches_nothing_else(
 ) -> None:
     rule, gone, times = SWEEPS[kind]
     if kind == "orphan" and not evaluate:
-        gone = set[str]()  # what must be touched only if it is dead is not, where it may be written between look and delete
+        # What must be touched only if it is dead is left alone where it may be written between look and delete.
+        gone = set[str]()
     client = server.client()
     populate(client)
     before = remaining(client)

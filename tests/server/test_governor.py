@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import pytest
 
