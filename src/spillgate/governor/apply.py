@@ -79,6 +79,7 @@ class Cleaner:
         self._upkeep_cursor = 0
         self._data_bytes = 0
         self._spared_bytes = 0
+        self._spared_keys = 0
 
     def carry_out(self, plan: Plan) -> Iterator[Outcome]:
         """The plan's steps in order, each outcome as it is known; ends with the first that ends the plan.
@@ -86,7 +87,7 @@ class Cleaner:
         A server that fails ends the plan with an outcome that says so; ``failure`` is then how, and nothing is raised.
         """
         self._data_bytes = plan.data_bytes
-        self._spared_bytes = 0
+        self._spared_bytes = self._spared_keys = 0
         reached, trimmed = False, set[str | None]()
         for action in plan.actions:
             # What was trimmed has its TTLs shortened as well, though the target is reached; all else is over by then.
@@ -131,7 +132,7 @@ class Cleaner:
             visited=progress.visited,
             deleted=sum(count.deleted for count in progress.counts.values()),
             expired=progress.expired,
-            retimed=sum(count.retimed for count in progress.counts.values()),
+            retimed=self._retimed(action, progress),
             freed_bytes=progress.freed_bytes,
             seconds=now - started,
             calls=progress.calls,
@@ -141,6 +142,15 @@ class Cleaner:
         )
         self._recent.saw_pass(outcome, plan.level, progress.counts, now)
         return outcome
+
+    def _retimed(self, action: Action, progress: Progress) -> int:
+        """How many TTLs were shortened. In a dry run those that the trim before would have deleted are still there."""
+        retimed = sum(count.retimed for count in progress.counts.values())
+        if not self._dry_run:
+            return retimed
+        if action.kind is ActionKind.TRIM:
+            self._spared_keys = sum(count.deleted for count in progress.counts.values())
+        return max(0, retimed - self._spared_keys) if action.kind is ActionKind.SHORTEN else retimed
 
     def _wait(self, plan: Plan) -> Stop:
         """Until nothing unlinked is still being freed, or long enough."""

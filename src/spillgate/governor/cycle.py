@@ -110,7 +110,7 @@ class Cycle:
     def clean_by_hand(self, level: Level, only: frozenset[str]) -> tuple[Plan, tuple[Outcome, ...]]:
         """The plan of ``level``, or of the namespaces in ``only``, and what came of it; errors as of `refresh`."""
         assessment = self.refresh(Woken())
-        self._take_census()
+        self._take_census(THOROUGH)
         self._by_hand = True
         try:
             plan = self._decide(assessment, level, only)

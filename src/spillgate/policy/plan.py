@@ -302,15 +302,17 @@ class _Steps:
         shorten = f"{place}: TTLs down to {format_duration(cap / 1000)}"
         trim = f"{place}: pressure stays, so those nearest their end go first"
         # To the server setting a TTL is a use, so idle times tell nothing any more: the TTL decides alone.
-        steps = [(ActionKind.TRIM, self._cut(ns, self.wanted, cap, by_idle=False), trim)]
         left = self.assessment.time_to_limit_s
         # Shorter TTLs free nothing before they run out. With less time than that they are set on the way, by the trim;
         # unless the server's evictor is to see them, which helps at once.
         too_late = left is not None and left < cap / 1000 and not steer
         if self.known.capped or self.urgent or too_late or self._by_age:
-            return steps
+            return [(ActionKind.TRIM, self._cut(ns, self.wanted, cap, by_idle=False), trim)]
         # Trimmed first: once all TTLs are alike they no longer tell which keys are nearest their end.
-        return [*steps, (ActionKind.SHORTEN, Rule(ns.name, cap_ms=cap), shorten)]
+        return [
+            (ActionKind.TRIM, self._cut(ns, self.wanted, 0, by_idle=False), trim),
+            (ActionKind.SHORTEN, Rule(ns.name, cap_ms=cap), shorten),
+        ]
 
     @property
     def _by_age(self) -> bool:
