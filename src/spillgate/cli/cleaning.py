@@ -109,8 +109,9 @@ class Report:
         """Whether memory is down at the target, or the namespaces that were named are done."""
         if self.error is not None:
             return False
-        stopped_there = bool(self.outcomes) and self.outcomes[-1].stop is Stop.TARGET
-        return bool(self.request.only) or stopped_there or self.data_bytes <= self.plan.target_bytes
+        # A budget has a target of its own.
+        there = any(one.stop is Stop.TARGET and one.action.bytes_wanted is None for one in self.outcomes)
+        return bool(self.request.only) or there or self.data_bytes <= self.plan.target_bytes
 
     def document(self) -> dict[str, object]:
         """What ``--json`` prints."""
