@@ -22,6 +22,7 @@ from spillgate.server.tracking import Woken
 # A cleanup is planned anew, from a fresh sample, as long as it gets somewhere; this bounds one cycle.
 _MOST_ROUNDS = 50
 _UPKEEP_CALL_US = 2000
+_COUNTING = Action(ActionKind.UPKEEP, None, (), "counts keys by namespace")
 # Held by clients and the like beyond this share of the limit: the census has to tell how much of it is data after all.
 _DOUBTFUL_SHARE = 0.1
 # Calls of that length in which a look counts keys one by one; where there are more keys, the census estimates.
@@ -121,9 +122,8 @@ class Cycle:
 
     def count(self) -> None:
         """A census and counts of the keys; nothing is changed. Errors as of `refresh`."""
-        if self.capabilities is None:
-            self._connect()
-        if self.capabilities is not None and self.capabilities.scan:
+        capabilities = self.capabilities or self._connect()
+        if capabilities.scan:
             self._take_census()
             self._count_keys()
 
@@ -175,7 +175,7 @@ class Cycle:
     def _upkeep(self, assessment: Assessment) -> None:
         """One slice of the round through all keys, and now and then a census."""
         plan = self._decide(assessment, assessment.raw_level)
-        action = next(iter(plan.actions), Action(ActionKind.UPKEEP, None, (), "counts keys by namespace"))
+        action = next(iter(plan.actions), _COUNTING)
         reply = self._cleaner.upkeep(action, self._total_keys(), _UPKEEP_CALL_US)
         if any(count.retimed for count in reply.counts.values()):
             self.note(Event.ACTION, words.upkeep(reply.counts, dry_run=self._dry_run))
@@ -245,9 +245,8 @@ class Cycle:
 
     def _count_keys(self) -> None:
         """Count them all by namespace, where they are few enough for that."""
-        counting = Action(ActionKind.UPKEEP, None, (), "counts keys by namespace")
         for _ in range(_COUNTING_CALLS):
-            if self._cleaner.upkeep(counting, self._total_keys(), _UPKEEP_CALL_US).cursor == 0:
+            if self._cleaner.upkeep(_COUNTING, self._total_keys(), _UPKEEP_CALL_US).cursor == 0:
                 return
 
     def _runs_worth_it(self, assessment: Assessment) -> int:

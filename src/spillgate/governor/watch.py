@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from time import sleep
 
 from spillgate.config import Policy
-from spillgate.model import Level, Reading
+from spillgate.model import Reading
 from spillgate.policy.pacing import DEFAULT_BYTES_PER_PUSHED
 from spillgate.policy.pressure import Assessment, FillRates, assess, find_limits
 from spillgate.server.gateway import Gateway
@@ -96,11 +96,6 @@ class Watch:
             return
         seen = grown_bytes / pushed_bytes
         self.bytes_per_pushed = max(DEFAULT_BYTES_PER_PUSHED, seen, self.bytes_per_pushed * _FORGET)
-
-    @property
-    def acting_level(self) -> Level:
-        """What the moment asks for, normal before the first reading."""
-        return self.assessment.raw_level if self.assessment else Level.NORMAL
 
 
 def _completed(reading: Reading, last: Reading) -> Reading:

@@ -5,28 +5,20 @@ namespace whose values may be deleted anyway: what is to be touched only if it i
 keys without a TTL) is left alone here, and keys that no rule names are never named.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from spillgate.model import KeySample, Reading, Rule, Unlink
-from spillgate.server.capabilities import Capabilities
-from spillgate.server.driver import Command, Driver
-from spillgate.server.scanning import CallBounds, RuleCount, SampleReply, ScanTable, SweepReply
+from spillgate.model import KeySample, Rule, Unlink
+from spillgate.server.scanning import CallBounds, RuleCount, SampleReply, Scanner, SweepReply
+
+if TYPE_CHECKING:
+    from spillgate.server.driver import Command
 
 _PAGE = 200
 
 
-class Pipelined:
+class Pipelined(Scanner):
     """Sweeps and samples of one page of SCAN each."""
-
-    def __init__(
-        self, driver: Driver, table: ScanTable, capabilities: Capabilities, parse: Callable[[bytes], Reading]
-    ) -> None:
-        """Work through ``driver``; ``parse`` makes a reading of an INFO reply."""
-        self._driver = driver
-        self._table = table
-        self._can = capabilities
-        self._parse = parse
 
     def sweep(self, cursor: int, rules: Mapping[str, Rule], bounds: CallBounds, *, dry_run: bool) -> SweepReply:
         """One page, looked at and acted upon."""

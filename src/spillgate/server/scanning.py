@@ -1,6 +1,6 @@
 """What a sweep or a sample is asked and what it answers, and where in the keyspace it stands."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -8,6 +8,8 @@ from spillgate.config import NamespacePolicy
 from spillgate.errors import ConfigError
 from spillgate.keyspace import Glob, Keyspace
 from spillgate.model import KeySample, Reading, Rule
+from spillgate.server.capabilities import Capabilities
+from spillgate.server.driver import Driver
 
 _CURSOR_BITS = 64
 
@@ -129,6 +131,19 @@ def _refuse_doubt(namespaces: Sequence[NamespacePolicy]) -> None:
         if mine.overlaps(theirs):
             message = f'"{theirs}" of the namespace "{other}" overlaps "{mine}" of "{name}", which is protected'
             raise ConfigError(message)
+
+
+class Scanner:
+    """What the two ways of visiting keys work with."""
+
+    def __init__(
+        self, driver: Driver, table: ScanTable, capabilities: Capabilities, parse: Callable[[bytes], Reading]
+    ) -> None:
+        """Work through ``driver``; ``parse`` makes a reading of an INFO reply."""
+        self._driver = driver
+        self._table = table
+        self._can = capabilities
+        self._parse = parse
 
 
 def _matching(glob: Glob) -> tuple[str, bytes]:

@@ -1,11 +1,10 @@
 """Sweep and sample by the scripts in ``lua``, each call atomic and bounded in time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from spillgate.model import KeySample, Reading, Rule
-from spillgate.server.capabilities import Capabilities
-from spillgate.server.driver import Driver, Script
-from spillgate.server.scanning import CallBounds, RuleCount, SampleReply, ScanTable, SweepReply
+from spillgate.model import KeySample, Rule
+from spillgate.server.driver import Script
+from spillgate.server.scanning import CallBounds, RuleCount, SampleReply, Scanner, SweepReply
 
 # Without a running clock in scripts, a microsecond of a call's budget buys this many keys at the most.
 _BLIND_KEYS_PER_US = 0.3
@@ -14,17 +13,8 @@ _SWEEP = Script("sweep")
 _SAMPLE = Script("sample")
 
 
-class Scripted:
+class Scripted(Scanner):
     """Sweeps and samples of a bounded run of keys each."""
-
-    def __init__(
-        self, driver: Driver, table: ScanTable, capabilities: Capabilities, parse: Callable[[bytes], Reading]
-    ) -> None:
-        """Work through ``driver``; ``parse`` makes a reading of an INFO reply."""
-        self._driver = driver
-        self._table = table
-        self._can = capabilities
-        self._parse = parse
 
     def sweep(self, cursor: int, rules: Mapping[str, Rule], bounds: CallBounds, *, dry_run: bool) -> SweepReply:
         """One call of ``sweep.lua``."""
