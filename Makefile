@@ -45,7 +45,7 @@ test: .venv/ready  ## all tests, on real servers
 bench: .venv/ready  ## what Spillgate reaches beside the stock policies
 	$(BIN)/python -m bench $(ARGS)
 
-lock: .venv/ready  ## write constraints.txt anew from pyproject.toml, with the newest versions
+lock: .venv/locked  ## write constraints.txt anew from pyproject.toml, with the newest versions
 	@$(PIP) install uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-header \
 	  --all-extras --group dev --output-file constraints.txt pyproject.toml

@@ -15,6 +15,7 @@ from bench.options import Options
 BENCHMARKS = {
     "flood": "25 MB in floods, with Spillgate and under each stock policy",
     "idle": "what a governor costs that has nothing to do",
+    "census": "a million keys: what fills the memory, sampled and exact, beside other tools",
     "sweep": "a million keys: the worst call on the server, beside another library",
 }
 

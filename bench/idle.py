@@ -15,8 +15,6 @@ from bench.options import Options
 from tests.servers import Server, ServerKind
 
 _INTERVAL_S = 30.0
-# A census is taken every ten minutes, and there is one in what the governor sends when it starts: the scripts.
-_CENSUSES_AN_HOUR = 6
 _HOUR_S = 3600.0
 _MB = 1 << 20
 
@@ -39,8 +37,8 @@ class Cost:
 
     @property
     def commands_per_hour(self) -> float:
-        """Commands sent in an hour, its censuses included."""
-        return self.idling * _HOUR_S / self.seconds + self.scripts * _CENSUSES_AN_HOUR
+        """Commands sent in an hour."""
+        return self.idling * _HOUR_S / self.seconds
 
     @property
     def core_percent(self) -> float:

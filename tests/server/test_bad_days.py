@@ -33,7 +33,7 @@ def errors(governor: Governor) -> list[str]:
 
 
 def test_the_server_is_killed_in_the_middle_of_a_cleanup(server: Server, govern: Govern) -> None:
-    fill_to(server.client(), 0.97)
+    fill_to(server.client(), 0.95)
     clock = HandClock()
     governor = govern(server, clock=clock)
     looks_after_plan = 0

@@ -10,7 +10,7 @@ import pytest
 
 from spillgate.errors import ConfigError, PermissionDenied, ServerReadOnly
 from spillgate.model import Rule, Unlink
-from spillgate.server.scanning import CallBounds
+from spillgate.server.scanning import Ask, CallBounds
 from tests.governing import MB, dumped, fill, gateway_of, keys_of, policy_of, sweep_all, ttls, used
 from tests.servers import ServerKind, eventually
 
@@ -87,8 +87,8 @@ def test_under_lfu_idle_times_are_known_to_be_missing(server: Server) -> None:
     assert not gateway.capabilities.idle
     assert any("time to live" in cost for cost in gateway.capabilities.missing())
     fill(server.client(), "app:pages:", 5)
-    sample = gateway.sample(0, CallBounds(100, 5000))
-    assert {key.idle_s for _, key in sample.keys} == {None}
+    details = gateway.census(0, CallBounds(100, 5000), Ask()).run.details
+    assert [key.idle_s for _, key in details] == [None] * 5
     sweep_all(gateway, [Rule("pages", Unlink.CUT, idle_s=0, ttl_ms=600_000)])
     assert keys_of(server.client()) == set()
     gateway.close()
@@ -101,9 +101,11 @@ def test_a_sample_tells_what_keys_are_and_changes_nothing(server: Server, *, eva
     place(client, "web:news:page", idle_s=70)
     place(client, "elsewhere", idle_s=90)
     gateway = connect(server, evaluate=evaluate)
-    reply = gateway.sample(0, CallBounds(100, 5000))
-    assert (reply.cursor, reply.visited, reply.total_keys) == (0, 3, 3)
-    seen = dict(reply.keys)
+    reply = gateway.census(0, CallBounds(100, 5000), Ask())
+    run = reply.run
+    assert (reply.cursor, run.visited, run.total_keys) == (0, 3, 3)
+    assert len(run.details) == 3
+    seen = {([None, *gateway.table.names][group]): key for group, key in run.details}
     assert seen.keys() == {"messages", "pages", None}
     assert 50 <= (seen["messages"].idle_s or 0) <= 55
     assert 55_000 <= (seen["messages"].ttl_ms or 0) <= 60_000
@@ -318,9 +320,9 @@ def test_scripts_are_sent_again_after_the_server_forgot_them(server: Server) -> 
     fill(client, "app:analytics:", 10)
     gateway = connect(server)
     sweep_all(gateway, [])
-    gateway.sample(0, CallBounds(10, 1000))
+    assert gateway.census(0, CallBounds(10, 1000), Ask()).run.visited == 10
     client.script_flush()
-    assert len(gateway.sample(0, CallBounds(10, 1000)).keys) == 10
+    assert len(gateway.census(0, CallBounds(10, 1000), Ask()).run.details) == 10
     sweep_all(gateway, [Rule("analytics", Unlink.ALL)])
     assert client.dbsize() == 0
     gateway.close()
@@ -383,10 +385,10 @@ def test_what_is_forbidden_is_named_with_its_cost_and_the_rest_works(server: Ser
     assert getattr(can, capability) is False
     assert any(cost in told for told in can.missing())
     assert can.user == (None if "-acl" in rules else "limited")
-    sample = gateway.sample(0, CallBounds(100, 5000))
-    assert len(sample.keys) == 36
-    assert all((key.idle_s is not None) == can.idle for _, key in sample.keys)
-    assert all((key.size_bytes is not None) == can.memory_usage for _, key in sample.keys)
+    details = gateway.census(0, CallBounds(100, 5000), Ask()).run.details
+    assert len(details) == 36
+    assert all((key.idle_s is not None) == can.idle for _, key in details)
+    assert all((key.size_bytes is not None) == can.memory_usage for _, key in details)
     sweep_all(gateway, [Rule("analytics", Unlink.ALL), Rule("messages", cap_ms=10_000)])
     assert keys_of(client, "app:analytics:*") == set()
     assert client.dbsize() == 30

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spillgate.census.estimate import Run, estimate_census
+from spillgate.census.sample import Sample
 from spillgate.config import ServerSettings, parse_policy
 from spillgate.governor.apply import Cleaner
 from spillgate.governor.recent import Recent
-from spillgate.model import ActionKind, Census, KeySample, Level, Outcome, Plan, Reading, Rule, Unlink
+from spillgate.model import ActionKind, Census, KeySample, Level, Outcome, Plan, Reading, Rule, Run, Tally, Unlink
 from spillgate.policy.plan import Known, decide
 from spillgate.policy.pressure import FillRates, assess, find_limits
 from spillgate.server.gateway import Gateway
@@ -100,7 +100,7 @@ class Keyspace(Gateway):
                 continue
             goes = is_victim(rule, key)
             capped = (
-                key if goes or not rule.cap_ms else replace(key, ttl_ms=min(key.ttl_ms or rule.cap_ms, rule.cap_ms))
+                key if goes or not rule.cap_ms else key._replace(ttl_ms=min(key.ttl_ms or rule.cap_ms, rule.cap_ms))
             )
             counts[rule.namespace] += RuleCount(1, key.ttl_ms is None, goes, capped != key)
             (gone if goes else stay).append((name, capped))
@@ -130,7 +130,14 @@ def size_of(keys: Iterable[Key]) -> int:
 
 
 def census_of(keys: Sequence[Key]) -> Census:
-    return estimate_census(NAMES, [Run(keys)], len(keys), 0.0, exact=True, sizes_known=True)
+    details = tuple((NAMES.index(name) + 1 if name else 0, key) for name, key in keys)
+    tallies: dict[int, Tally] = {}
+    for group, key in details:
+        seen = Tally(keys=1, no_ttl=int(key.ttl_ms is None), light_bytes=key.size_bytes or 0)
+        tallies[group] = tallies.get(group, Tally()).plus(seen)
+    sample = Sample(NAMES)
+    sample.add(Run(1.0, len(keys), 0, len(keys), tallies, details=details))
+    return sample.census(0.0, exact=True, sizes_known=True)
 
 
 class Case:

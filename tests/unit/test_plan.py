@@ -17,11 +17,11 @@ from spillgate.model import (
     Estimate,
     KeySample,
     Level,
-    NamespaceUsage,
     Plan,
     Reading,
     Rule,
     Unlink,
+    Usage,
 )
 from spillgate.policy.plan import Known, cut_off, decide
 from spillgate.policy.pressure import Assessment, FillRates, assess, find_limits
@@ -111,7 +111,7 @@ def censuses(draw: st.DrawFn) -> Census | None:
     if draw(st.sampled_from([False, False, True])):
         return None
     rows = tuple(
-        NamespaceUsage(
+        Usage(
             name,
             keys=draw(estimates(1000)),
             bytes=draw(st.one_of(estimates(LIMIT), estimates(LIMIT), st.none())),
@@ -204,7 +204,10 @@ def rules(actions: Iterable[Action]) -> list[Rule]:
 def unmet(case: Case, ns: NamespacePolicy) -> bool:
     """Whether the census has nothing that a step on the namespace would delete."""
     usage = case.census.usage(ns.name) if case.census else None
-    return usage is not None and (usage.no_ttl if ns.cleanup is Cleanup.EXPIRED else usage.keys).value == 0
+    if usage is None:
+        return False
+    found = usage.no_ttl if ns.cleanup is Cleanup.EXPIRED else usage.keys
+    return found is not None and found.value == 0
 
 
 def deletes(rule: Rule) -> bool:
@@ -298,9 +301,9 @@ def test_namespaces_share_a_pass_only_where_all_of_them_surely_have_to_go(case: 
             assert sum(sizes) < case.plan.bytes_wanted
 
 
-def only_live(case: Case, row: NamespaceUsage) -> bool:
+def only_live(case: Case, row: Usage) -> bool:
     """Whether a namespace has nothing that its step would delete, as far as the sample tells."""
-    return case.by_name[row.name].cleanup is Cleanup.EXPIRED and row.no_ttl.value == 0
+    return case.by_name[row.name].cleanup is Cleanup.EXPIRED and row.no_ttl is not None and row.no_ttl.value == 0
 
 
 @given(alarming)
@@ -390,9 +393,7 @@ def test_shorten_uses_the_ttl_of_its_level(level: Level, cap_ms: int) -> None:
 
 
 def protected_sample(ttl_ms: int | None) -> Census:
-    row = NamespaceUsage(
-        "tasks", Estimate.exact(1), Estimate.exact(100), Estimate.exact(0), (KeySample(0, ttl_ms, 100),)
-    )
+    row = Usage("tasks", Estimate.exact(1), Estimate.exact(100), Estimate.exact(0), (KeySample(0, ttl_ms, 100),))
     return Census(0.0, exact=True, sampled_keys=1, total_keys=1, namespaces=(row,), unregistered_keys=Estimate.exact(0))
 
 
@@ -470,7 +471,7 @@ def test_a_cut_takes_the_wanted_share_and_no_key_more(sample: list[KeySample], s
 def test_where_idle_times_tell_nothing_the_soonest_to_expire_go(
     sample: list[KeySample], share: float, idle_s: int | None
 ) -> None:
-    sample = [replace(key, idle_s=idle_s) for key in sample]
+    sample = [key._replace(idle_s=idle_s) for key in sample]
     rule = cut_off("n", tuple(sample), share, cap_ms=5)
     assert rule.idle_s is None
     assert rule.cap_ms == 5

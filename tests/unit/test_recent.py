@@ -6,7 +6,7 @@ import pytest
 
 from spillgate.config import parse_policy
 from spillgate.governor.recent import Recent
-from spillgate.model import Action, ActionKind, Census, Estimate, Level, NamespaceUsage, Outcome, Reading, Stop
+from spillgate.model import Action, ActionKind, Census, Estimate, Level, Outcome, Reading, Stop, Usage
 from spillgate.server.scanning import RuleCount, SweepReply
 
 POLICY = parse_policy(
@@ -52,7 +52,7 @@ def call(cursor: int = 5, visited: int = 1000, **counts: RuleCount) -> SweepRepl
 
 def census(at_s: float, **keys: int) -> Census:
     rows = tuple(
-        NamespaceUsage(name, Estimate(number, number, 9999), None, Estimate.exact(0)) for name, number in keys.items()
+        Usage(name, Estimate(number, number, 9999), None, Estimate.exact(0)) for name, number in keys.items()
     )
     return Census(
         at_s, exact=False, sampled_keys=10, total_keys=9999, namespaces=rows, unregistered_keys=Estimate.exact(0)

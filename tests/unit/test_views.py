@@ -12,7 +12,7 @@ import pytest
 from spillgate.config import parse_policy
 from spillgate.governor.recent import KeyCounts
 from spillgate.governor.state import State
-from spillgate.model import Census, Estimate, Level, NamespaceUsage, Reading
+from spillgate.model import Census, Estimate, Level, Reading, Usage
 from spillgate.policy.pressure import Assessment, Limits
 from spillgate.server.capabilities import Capabilities
 from spillgate.web import views
@@ -55,8 +55,8 @@ def assessed(level: Level = Level.NORMAL, fill_bytes_s: float = 0.0) -> Assessme
 
 def census(at_s: float = 100.0, *, exact: bool = False) -> Census:
     rows = (
-        NamespaceUsage("users", Estimate(11.6, 5, 20), Estimate(4000.4, 3000, 5000), Estimate.exact(0)),
-        NamespaceUsage("messages", Estimate(80, 60, math.inf), None, Estimate.exact(3)),
+        Usage("users", Estimate(11.6, 5, 20), Estimate(4000.4, 3000, 5000), Estimate.exact(0)),
+        Usage("messages", Estimate(80, 60, math.inf), None, Estimate.exact(3)),
     )
     return Census(at_s, exact, 100, 145, rows, unregistered_keys=Estimate(45.5, 40, 50))
 

@@ -3,6 +3,7 @@
 from contextlib import closing
 from enum import StrEnum
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,16 @@ class CleanupLevel(StrEnum):
 
     PREVENTIVE = "preventive"
     EMERGENCY = "emergency"
+    CRITICAL = "critical"
+
+
+class FailOn(StrEnum):
+    """The severities of findings."""
+
+    INFO = "info"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
     CRITICAL = "critical"
 
 
@@ -193,6 +204,103 @@ def cleanup(
     policy = PolicySource(url, config, limit).load()
     request = Request(policy, Level[level.name], frozenset(namespace or ()))
     raise typer.Exit(clean(request, dry_run=dry_run, yes=yes, as_json=as_json))
+
+
+@app.command()
+def census(
+    *,
+    url: Url = None,
+    config: Config = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a line of CSV for each namespace and prefix.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Visit every key.")] = False,
+    error: Annotated[
+        str | None,
+        typer.Option(
+            "--error",
+            metavar="SHARE",
+            help="The largest error wanted for any namespace or prefix, as a share of the memory of all keys.",
+            show_default="1%",
+        ),
+    ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            "--separator",
+            metavar="CHARACTER",
+            help="What divides keys into words.",
+            show_default="the one that most keys have",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Rows of a table; the rest is summed up.")] = 20,
+    replica: Annotated[
+        str | None, typer.Option("--replica", metavar="URL", help="Look at this replica, and leave the server alone.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume", metavar="FILE", help="With --exact: keep an interrupted pass in this file, and go on from it."
+        ),
+    ] = None,
+    mask: Annotated[bool, typer.Option("--mask", help="Show no names of single keys.")] = False,
+) -> None:
+    """Show what fills the memory: by namespace, by prefix, and what is no data at all.
+
+    Changes nothing and needs no policy file. Looks at as many keys as the wanted error takes, wherever they are, and at
+    every key where there are few. Each number comes with its error; together they add up to the memory used. Ctrl-C
+    ends it with what was seen so far, and exit code 130.
+    """
+    from spillgate.cli.census import Request, count  # noqa: PLC0415 - only this command takes it
+
+    logs.log_nowhere()
+    source = PolicySource(url, config, limit)
+    request = Request(source, exact, error, separator, top, replica, resume, as_json, as_csv, mask)
+    raise typer.Exit(count(request))
+
+
+@app.command()
+def doctor(
+    *,
+    url: Url = None,
+    config: Config = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    fail_on: Annotated[
+        FailOn, typer.Option("--fail-on", metavar="SEVERITY", help="Least severe finding that ends with exit code 1.")
+    ] = FailOn.MEDIUM,
+    exact: Annotated[bool, typer.Option("--exact", help="Visit every key.")] = False,
+    error: Annotated[
+        str | None,
+        typer.Option(
+            "--error", metavar="SHARE", help="The largest error wanted, as for the census.", show_default="1%"
+        ),
+    ] = None,
+    values: Annotated[
+        bool,
+        typer.Option(
+            "--values/--no-values",
+            help="Whether to look into some hundred keys. Servers without CLIENT NO-TOUCH count that as a use of them.",
+        ),
+    ] = True,
+    growth: Annotated[
+        str, typer.Option("--growth", metavar="TIME", help="How long to watch memory grow; 0s not at all.")
+    ] = "2s",
+    mask: Annotated[bool, typer.Option("--mask", help="Show no names of single keys.")] = False,
+) -> None:
+    """Tell what is wrong with a server and what mends it, the most bytes to win first.
+
+    Changes nothing and needs no policy file. Each finding has a severity, its evidence, the bytes that it would win and
+    the setting or command that fixes it. A check that cannot run says why. The exit code is 1 where a finding is as
+    severe as --fail-on, or worse.
+    """
+    from spillgate.cli.doctor import Request, examine  # noqa: PLC0415 - only this command takes it
+    from spillgate.policy.findings import Severity  # noqa: PLC0415 - the same
+
+    logs.log_nowhere()
+    source = PolicySource(url, config, limit)
+    request = Request(source, exact, error, values, growth, mask, Severity[fail_on.name], as_json)
+    raise typer.Exit(examine(request))
 
 
 @app.command()

@@ -21,6 +21,14 @@ LEVEL_STYLES = {
 }
 
 
+def columns(*headings: str) -> Table:
+    """Columns without lines; those marked with a star hold numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for heading in headings:
+        table.add_column(heading.rstrip("*"), justify="right" if heading.endswith("*") else "left", overflow="fold")
+    return table
+
+
 def overview(state: State) -> Text:
     """Server, level, memory, forecast and keys, a line each."""
     lines = [("server", Text(_server(state)))]
@@ -79,7 +87,7 @@ def namespaces(state: State) -> Table | None:
     """Keys and memory by namespace, in the order in which cleanup takes them."""
     if not state.policy.namespaces:
         return None
-    table = _table("namespace", "keys*", "memory*", "without TTL*", "cleanup", "priority*", "pattern")
+    table = columns("namespace", "keys*", "memory*", "without TTL*", "cleanup", "priority*", "pattern")
     for row in sorted(views.namespaces(state), key=lambda row: (row.policy.protected, row.policy.priority or 0)):
         ns = row.policy
         size = "unknown" if row.bytes is None else f"{_about(row.bytes)}{format_bytes(row.bytes.value)}"
@@ -106,7 +114,7 @@ def steps(outcomes: Sequence[Outcome]) -> Table:
     """The steps of a cleanup, as they ended or, in a dry run, would end."""
     would = "would " if any(outcome.dry_run for outcome in outcomes) else ""
     verbs = ("delete", "shorten", "free") if would else ("deleted", "shortened", "freed")
-    table = _table("step", "namespace", *(f"{would}{verb}*" for verb in verbs), "expired*", "ended with")
+    table = columns("step", "namespace", *(f"{would}{verb}*" for verb in verbs), "expired*", "ended with")
     for outcome in outcomes:
         table.add_row(
             outcome.action.kind.value,
@@ -117,14 +125,6 @@ def steps(outcomes: Sequence[Outcome]) -> Table:
             f"{outcome.expired:,} keys" if outcome.expired else "-",
             f"{outcome.stop.value}: {outcome.error}" if outcome.error else outcome.stop.value,
         )
-    return table
-
-
-def _table(*headings: str) -> Table:
-    """Columns without lines; those marked with a star hold numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for heading in headings:
-        table.add_column(heading.rstrip("*"), justify="right" if heading.endswith("*") else "left", overflow="fold")
     return table
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from spillgate.census.collect import HURRIED, QUICK, THOROUGH, collect_census
+from spillgate.census.rolling import Rolling
 from spillgate.config import Policy
 from spillgate.errors import BudgetExhausted, ServerError
 from spillgate.governor import words
@@ -27,8 +28,6 @@ _COUNTING = Action(ActionKind.UPKEEP, None, (), "counts keys by namespace")
 _DOUBTFUL_SHARE = 0.1
 # Calls of that length in which a look counts keys one by one; where there are more keys, the census estimates.
 _COUNTING_CALLS = 50
-# While nothing is wrong, a census for those who look on is taken this often.
-_CENSUS_S = 600.0
 # What has not changed is told again this often.
 _REMIND_S = 300.0
 
@@ -60,6 +59,7 @@ class Cycle:
     def _forget_keys(self) -> None:
         """Start over with nothing known of the server's keys."""
         self._recent = Recent(self.policy)
+        self._rolling = Rolling(self._gateway)
         self._cleaner = Cleaner(
             self._gateway, self._recent, interrupt=self._interrupt, wrote=self.watch.wrote, dry_run=self._dry_run
         )
@@ -173,17 +173,18 @@ class Cycle:
         return after
 
     def _upkeep(self, assessment: Assessment) -> None:
-        """One slice of the round through all keys, and now and then a census."""
+        """One slice of the round through all keys, and one of the census."""
         plan = self._decide(assessment, assessment.raw_level)
         action = next(iter(plan.actions), _COUNTING)
         reply = self._cleaner.upkeep(action, self._total_keys(), _UPKEEP_CALL_US)
         if any(count.retimed for count in reply.counts.values()):
             self.note(Event.ACTION, words.upkeep(reply.counts, dry_run=self._dry_run))
-        warned = assessment.raw_level >= Level.WARNING and self._due("heaviest")
-        if warned or self.census is None or self._older(self.census.at_s, _CENSUS_S):
-            census = self._take_census()
-            if warned:
-                self.note(Event.LEVEL, words.heaviest(census))
+        if self.census is None:
+            self._take_census()
+        elif census := self._rolling.slice():
+            self._saw(census)
+        if assessment.raw_level >= Level.WARNING and self._due("heaviest"):
+            self.note(Event.LEVEL, words.heaviest(self._take_census()))
 
     def _round(self, assessment: Assessment, acting: Level) -> bool:
         """One plan, as at the level ``acting``. Whether another is worth it."""
@@ -231,6 +232,8 @@ class Cycle:
     def _carry_out(self, plan: Plan) -> Iterator[Outcome]:
         for outcome in self._cleaner.carry_out(plan):
             self.totals = self.totals.plus(outcome)
+            if outcome.deleted and not outcome.dry_run:
+                self._rolling.forget()
             if words.worth_telling(outcome):
                 self.note(Event.ACTION, words.outcome(outcome), **words.outcome_details(outcome))
             yield outcome
@@ -258,9 +261,12 @@ class Cycle:
         return THOROUGH if held > _DOUBTFUL_SHARE * assessment.limits.limit_bytes else QUICK
 
     def _take_census(self, most_runs: int = QUICK) -> Census:
-        self.census = collect_census(self._gateway, most_runs)
-        self._recent.saw_census(self.census)
-        return self.census
+        return self._saw(collect_census(self._gateway, most_runs))
+
+    def _saw(self, census: Census) -> Census:
+        self.census = census
+        self._recent.saw_census(census)
+        return census
 
     def _known(self, level: Level) -> Known:
         return self._recent.known(self._gateway.now(), self._total_keys(), level)

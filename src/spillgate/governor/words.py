@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from spillgate.config import Policy, ServerSettings
 from spillgate.errors import mask_url
 from spillgate.governor.journal import Event
-from spillgate.model import Action, Census, Level, NamespaceUsage, Outcome, Plan, Reading
+from spillgate.model import Action, Census, Level, Outcome, Plan, Reading, Usage
 from spillgate.policy.pressure import Assessment
 from spillgate.server.capabilities import Capabilities
 from spillgate.server.scanning import RuleCount
@@ -71,7 +71,7 @@ def heaviest(census: Census) -> str:
     return f"heaviest namespaces: {named or 'none has keys'}{rest}"
 
 
-def _weight(row: NamespaceUsage) -> str:
+def _weight(row: Usage) -> str:
     about = "" if row.keys.is_exact else "about "
     size = f"{format_bytes(int(row.bytes.value))} in " if row.bytes else ""
     return f"{about}{size}{row.keys.value:.0f} keys"

@@ -17,6 +17,8 @@ _ALARMED_INTERVAL_S = 1.0
 # full speed takes a tenth of a second from half full to full.
 _GUARD_S = 1.0
 _GUARD_INTERVAL_S = 0.005
+# A look is a reading, a slice of upkeep and one of the census.
+_COMMANDS_A_LOOK = 3.0
 # Pauses longer than this are worth guarding by write tracking.
 _TRACKING_PAUSE_S = 0.25
 # A day's commands held back for cleanups; looks alone never spend them.
@@ -74,7 +76,7 @@ def next_pause(
     levels: LevelSettings,
     budget: CommandBudget,
     *,
-    commands_per_look: float = 2.0,
+    commands_per_look: float = _COMMANDS_A_LOOK,
     bytes_per_pushed: float = DEFAULT_BYTES_PER_PUSHED,
 ) -> Pause:
     """``clamp(min_interval, headroom / (k · fill rate), interval)``, short while alarmed, longer where the budget asks.
@@ -105,7 +107,9 @@ def _headroom_bytes(assessment: Assessment, levels: LevelSettings) -> float:
     return max(0.0, nearest - assessment.pressure) * assessment.limits.limit_bytes
 
 
-def least_affordable_s(budget: CommandBudget, commands_per_look: float = 2.0, *, alarmed: bool = True) -> float:
+def least_affordable_s(
+    budget: CommandBudget, commands_per_look: float = _COMMANDS_A_LOOK, *, alarmed: bool = True
+) -> float:
     """The shortest pause that the day's remaining commands can keep up until the day ends."""
     if not budget.per_day:
         return 0.0

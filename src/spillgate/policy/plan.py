@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spillgate.config import Cleanup, NamespacePolicy, Policy
-from spillgate.model import Action, ActionKind, Census, KeySample, Level, NamespaceUsage, Plan, Reading, Rule, Unlink
+from spillgate.model import Action, ActionKind, Census, KeySample, Level, Plan, Reading, Rule, Unlink, Usage
 from spillgate.policy.pressure import Assessment
 from spillgate.units import format_bytes, format_duration
 
@@ -267,7 +267,7 @@ class _Steps:
             usage = self._usage(ns)
             if ns.cleanup not in {Cleanup.CLEAR, Cleanup.EXPIRED} or usage is None or usage.bytes is None:
                 break
-            orphans_unseen = ns.cleanup is Cleanup.EXPIRED and usage.no_ttl.value == 0
+            orphans_unseen = ns.cleanup is Cleanup.EXPIRED and usage.no_ttl is not None and usage.no_ttl.value == 0
             at_most += 0.0 if orphans_unseen else usage.bytes.high
             if at_most >= self.wanted:
                 break
@@ -337,10 +337,10 @@ class _Steps:
         if self.urgent or usage is None or usage.bytes is None or not usage.sample:
             return Rule(ns.name, Unlink.ALL, cap_ms=cap_ms)
         share = _VICTIM_SLACK * wanted / max(1.0, usage.bytes.value)
-        sample = usage.sample if by_idle else tuple(replace(key, idle_s=None) for key in usage.sample)
+        sample = usage.sample if by_idle else tuple(key._replace(idle_s=None) for key in usage.sample)
         return cut_off(ns.name, sample, share, cap_ms)
 
-    def _usage(self, ns: NamespacePolicy) -> NamespaceUsage | None:
+    def _usage(self, ns: NamespacePolicy) -> Usage | None:
         return self.census.usage(ns.name) if self.census else None
 
     def _sweeping_up(self, ns: NamespacePolicy) -> tuple[Rule, ...]:
@@ -353,7 +353,7 @@ class _Steps:
         if usage is None:
             return False
         found = usage.no_ttl if ns.cleanup is Cleanup.EXPIRED else usage.keys
-        return found.value == 0
+        return found is not None and found.value == 0
 
 
 def cut_off(namespace: str, sample: tuple[KeySample, ...], share: float, cap_ms: int = 0) -> Rule:

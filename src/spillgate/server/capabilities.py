@@ -15,6 +15,7 @@ _COSTS = {
     "config": "CONFIG GET: server settings cannot be checked",
     "tracking": "CLIENT TRACKING: a flood is noticed at the next look only; choose a shorter interval",
     "random_cursor": "SCAN from a random place: samples start where the last one ended",
+    "random_key": "RANDOMKEY: where samples cannot start at random places, a census visits every key",
     "acl": "ACL WHOAMI: the user in force is unknown",
     "script_flags": "script flags: scripts cannot write at 100 % memory",
 }
@@ -36,6 +37,7 @@ class Capabilities:
     config: bool = False
     tracking: bool = False
     random_cursor: bool = False
+    random_key: bool = False
     acl: bool = False
 
     def missing(self) -> tuple[str, ...]:
@@ -52,11 +54,11 @@ def probe(call: Callable[..., object], absent_key: bytes) -> Capabilities:
     info = call("INFO")
     fields = parse_fields(info) if isinstance(info, bytes) else {}
     product = _product(fields)
-    user = _attempt(call, "ACL", "WHOAMI")
+    user = attempt(call, "ACL", "WHOAMI")
     lfu = "lfu" in fields.get("maxmemory_policy", "")
 
     def can(*command: str | bytes | int) -> bool:
-        return _attempt(call, *command) is not _FORBIDDEN
+        return attempt(call, *command) is not FORBIDDEN
 
     return Capabilities(
         product=product,
@@ -71,11 +73,13 @@ def probe(call: Callable[..., object], absent_key: bytes) -> Capabilities:
         config=can("CONFIG", "GET", "maxmemory"),
         tracking=can("CLIENT", "TRACKING", "OFF"),
         random_cursor=product != "unknown" and fields.get("server_mode", fields.get("redis_mode")) == "standalone",
+        random_key=can("RANDOMKEY"),
         acl=isinstance(user, bytes),
     )
 
 
-_FORBIDDEN = object()
+FORBIDDEN = object()
+"""In place of the reply to a command that this user or plan may not give."""
 
 
 def _product(fields: dict[str, str]) -> str:
@@ -90,14 +94,14 @@ def _has_script_clock(call: Callable[..., object]) -> bool:
     spin = "for i = 1, 4000 do end"
     clock = f"local c = rawget(_G, 'os').clock local a = c() {spin} return c() > a and 1 or 0"
     time = f"local a = redis.call('TIME') {spin} {spin} local b = redis.call('TIME') return a[2] ~= b[2] and 1 or 0"
-    return _attempt(call, "EVAL", clock, 0) == 1 or _attempt(call, "EVAL", time, 0) == 1
+    return attempt(call, "EVAL", clock, 0) == 1 or attempt(call, "EVAL", time, 0) == 1
 
 
-def _attempt(call: Callable[..., object], *command: str | bytes | int) -> object:
-    """The reply, or ``_FORBIDDEN``. Errors that will pass are raised."""
+def attempt(call: Callable[..., object], *command: str | bytes | int) -> object:
+    """The reply, or `FORBIDDEN`; errors that will pass are raised."""
     try:
         return call(*command)
     except (ServerUnreachable, ServerLoading, ServerBusy, AuthenticationFailed):
         raise
     except ServerError:
-        return _FORBIDDEN
+        return FORBIDDEN

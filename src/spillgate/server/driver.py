@@ -55,16 +55,23 @@ class Script:
 class Driver:
     """One connection to one server, made when first needed and anew after it was lost."""
 
-    def __init__(self, settings: ServerSettings, *, allow: Callable[[], int | None]) -> None:
+    def __init__(
+        self, settings: ServerSettings, *, allow: Callable[[], int | None], database: int | None = None
+    ) -> None:
         """Prepare; nothing is sent yet. ``allow`` tells before each command how many are left today (None: no cap).
+
+        ``database`` is a logical database other than the one that the URL names.
 
         Raises:
             ConfigError: the URL needs more than a single server.
         """
         self.commands = 0
+        self._asked: Any = None  # the connection on which a reply is still to be read
         self._settings = settings
         self._allow = allow
         self._pool = _connection_pool(settings, protocol=2)
+        if database is not None:
+            self._pool.connection_kwargs["db"] = database
         self._client: Any = Redis(connection_pool=self._pool)
         self._client.set_response_callback("INFO", _as_it_is)
 
@@ -75,6 +82,7 @@ class Driver:
 
     def close(self) -> None:
         """Close the connection; the next command makes a new one."""
+        self._forget_asked()
         cast("Any", self._pool).disconnect()
 
     def subscribe(self, channel: str) -> "PushConnection":
@@ -109,6 +117,41 @@ class Driver:
                 pass
         return self.call("EVAL", script.text, 0, *arguments)
 
+    def ask(self, script: Script, *arguments: Argument) -> Callable[[], Any]:
+        """Call a script now and read its reply later, before anything else is asked: the reply is void after that.
+
+        Both raise as `call` does.
+        """
+        self._spend(1)
+        with self._translated("EVALSHA"):
+            connection = cast("Any", self._pool).get_connection()
+            try:
+                connection.send_command("EVALSHA", script.digest, 0, *arguments)
+            except BaseException:
+                connection.disconnect()
+                self._pool.release(connection)
+                raise
+        self._asked = connection
+
+        def reply() -> Any:
+            assert self._asked is connection, "the reply to a script was read too late"  # noqa: S101
+            self._asked = None
+            with self._translated("EVALSHA"):
+                try:
+                    return connection.read_response()
+                except exceptions.NoScriptError:
+                    pass
+                except exceptions.ResponseError:
+                    raise
+                except BaseException:
+                    connection.disconnect()
+                    raise
+                finally:
+                    self._pool.release(connection)
+            return self.call("EVAL", script.text, 0, *arguments)
+
+        return reply
+
     def pipeline(self, commands: Sequence[Command], *, optional: Collection[str] = ()) -> list[Any]:
         """The replies to several commands in one round trip, without MULTI; errors as of `call`.
 
@@ -128,7 +171,15 @@ class Driver:
                     raise reply
         return replies
 
+    def _forget_asked(self) -> None:
+        """Drop a connection whose reply nobody has read."""
+        if self._asked is not None:
+            self._asked.disconnect()
+            self._pool.release(self._asked)
+            self._asked = None
+
     def _spend(self, count: int) -> None:
+        self._forget_asked()
         left = self._allow()
         if left is not None and left < count:
             raise BudgetExhausted

@@ -1,4 +1,4 @@
-"""Sweep and sample where scripts are forbidden: the same job by SCAN and pipelines, slower.
+"""Sweep and census where scripts are forbidden: the same job by SCAN and pipelines, slower.
 
 Between the look at a key and what is done to it somebody may write it again. That can only cost a fresh value of a
 namespace whose values may be deleted anyway: what is to be touched only if it is dead (a rule with an idle cut-off for
@@ -6,19 +6,53 @@ keys without a TTL) is left alone here, and keys that no rule names are never na
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from spillgate.model import KeySample, Rule, Unlink
-from spillgate.server.scanning import CallBounds, RuleCount, SampleReply, Scanner, SweepReply
+from spillgate.model import KeySample, Rule, Run, Tally, Unlink
+from spillgate.server.scanning import Ask, CallBounds, CensusReply, RuleCount, Scanner, SweepReply, covered
 
 if TYPE_CHECKING:
     from spillgate.server.driver import Command
 
 _PAGE = 200
+_GONE, _NO_TTL = -2, -1
+_FORBIDDEN = object()
+
+
+@dataclass(frozen=True, slots=True)
+class _CensusReply:
+    cursor: int
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What PTTL and MEMORY USAGE say of a key; None is unknown."""
+
+    key: bytes
+    ttl: int | None
+    size: int | None
+
+    def tally(self, heavy_bytes: int) -> Tally:
+        """What the key adds to its group."""
+        heavy = self.size is not None and self.size >= heavy_bytes
+        size = self.size or 0
+        return Tally(
+            1,
+            int(self.ttl == _NO_TTL),
+            0 if heavy else size,
+            int(heavy),
+            size if heavy else 0,
+            len(self.key),
+            int(self.ttl is None),
+            int(self.size is None),
+        )
 
 
 class Pipelined(Scanner):
-    """Sweeps and samples of one page of SCAN each."""
+    """Sweeps and censuses of one page of SCAN each."""
 
     def sweep(self, cursor: int, rules: Mapping[str, Rule], bounds: CallBounds, *, dry_run: bool) -> SweepReply:
         """One page, looked at and acted upon."""
@@ -40,11 +74,69 @@ class Pipelined(Scanner):
         expired = max(0, (after.expired_keys or 0) - (before.expired_keys or 0))
         return SweepReply(next_cursor, len(keys), expired, freed, before.used_bytes, after, counts)
 
-    def sample(self, cursor: int, bounds: CallBounds) -> SampleReply:
-        """One page, looked at."""
-        next_cursor, keys = self._page(cursor, bounds)
-        seen = tuple(zip(map(self._table.namespace_of, keys), self._look(keys), strict=True))
-        return SampleReply(next_cursor, len(keys), self._driver.call("DBSIZE"), seen)
+    def census(self, cursor: int | None, bounds: CallBounds, ask: Ask, *, made_up: bool) -> CensusReply:
+        """One page, or so many random keys, looked at and added up."""
+        total: int = self._driver.call("DBSIZE")
+        if cursor is None:
+            picks = self._driver.pipeline([("RANDOMKEY",)] * min(_PAGE, bounds.keys))
+            keys: list[bytes] = [key for key in picks if key is not None]
+            end, share = 0, 1.0
+        else:
+            start = int(self._driver.call("SCAN", cursor, "COUNT", 1)[0]) if made_up else cursor
+            end, keys = self._page(start, bounds)
+            share = covered(start, end)
+        looks = list(self._measure(keys))
+        present = [look for look in looks if look.ttl != _GONE]
+        details = self._details(present[:: ask.detail_every] if ask.detail_every else [], named=ask.named)
+        big = [look for look in present if ask.big_bytes and look.size is not None and look.size >= ask.big_bytes]
+        group = partial(self._table.index_of, tree=ask.tree)
+        tallies: dict[int, Tally] = {}
+        for look in present:
+            index = group(look.key)
+            tallies[index] = tallies.get(index, Tally()).plus(look.tally(ask.heavy_bytes))
+        sizes = [look.size for look in present if look.size is not None]
+        run = Run(
+            share,
+            len(present),
+            len(looks) - len(present),
+            total,
+            tallies,
+            float(sum(size * size for size in sizes if size < ask.heavy_bytes)),
+            float(sum(size * size for size in sizes if size >= ask.heavy_bytes)),
+            tuple((group(key.name), key if ask.named else key._replace(name=b"")) for key in details),
+            tuple((group(key.name), key) for key in self._details(big, named=True)),
+        )
+        return _CensusReply(end, run)
+
+    def _measure(self, keys: Sequence[bytes]) -> Iterator["_Look"]:
+        """Time to live and size of each key. A key without a size that can be asked is gone."""
+        commands: list[Command] = []
+        for key in keys:
+            commands.append(("PTTL", key))
+            if self._can.memory_usage:
+                commands.append(("MEMORY", "USAGE", key, "SAMPLES", 5))
+        replies: Iterator[Any] = iter(self._driver.pipeline(commands, optional={"PTTL", "MEMORY"}))
+        for key in keys:
+            ttl = next(replies)
+            size = next(replies) if self._can.memory_usage else _FORBIDDEN
+            if ttl == _GONE or size is None:
+                yield _Look(key, _GONE, None)
+            else:
+                yield _Look(key, ttl if isinstance(ttl, int) else None, _number(size))
+
+    def _details(self, looks: Sequence["_Look"], *, named: bool) -> Iterator[KeySample]:
+        """What else there is to know of some keys."""
+        commands: list[Command] = []
+        for look in looks:
+            if self._can.idle:
+                commands.append(("OBJECT", "IDLETIME", look.key))
+            if named:
+                commands += [("OBJECT", "ENCODING", look.key), ("TYPE", look.key)]
+        replies: Iterator[Any] = iter(self._driver.pipeline(commands, optional={"OBJECT", "TYPE"}))
+        for look in looks:
+            idle = _number(next(replies)) if self._can.idle else None
+            encoding, kind = (_word(next(replies)), _word(next(replies))) if named else (None, None)
+            yield KeySample(idle, _number(look.ttl), look.size, look.key, kind, encoding)
 
     def _page(self, cursor: int, bounds: CallBounds) -> tuple[int, list[bytes]]:
         reply = self._driver.call("SCAN", cursor, "COUNT", min(_PAGE, bounds.keys))
@@ -113,3 +205,9 @@ def _new_ttl_ms(rule: Rule, key: KeySample) -> int:
 
 def _number(reply: object) -> int | None:
     return reply if isinstance(reply, int) and reply >= 0 else None
+
+
+def _word(reply: object) -> str | None:
+    if isinstance(reply, bytes):
+        return reply.decode()
+    return reply if isinstance(reply, str) and reply != "none" else None

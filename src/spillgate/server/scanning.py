@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Protocol
 
 from spillgate.config import NamespacePolicy
 from spillgate.errors import ConfigError
-from spillgate.keyspace import Glob, Keyspace
-from spillgate.model import KeySample, Reading, Rule
+from spillgate.keyspace import Glob, Keyspace, PrefixTree
+from spillgate.model import Reading, Rule, Run
 from spillgate.server.capabilities import Capabilities
 from spillgate.server.driver import Driver
+from spillgate.server.packing import Packable, pack
 
 _CURSOR_BITS = 64
 
@@ -60,19 +62,42 @@ class SweepReply:
 
 
 @dataclass(frozen=True, slots=True)
-class SampleReply:
-    """One sample call: the keys it saw, each with the name of its namespace (None: it has none)."""
+class Ask:
+    """What a census wants to know of the keys.
 
-    cursor: int
-    visited: int
-    total_keys: int
-    keys: tuple[tuple[str | None, KeySample], ...]
+    ``tree`` divides those of no namespace. One key in ``detail_every`` is told of by itself (0: none), with name, type
+    and encoding where ``named``. Keys of ``heavy_bytes`` and more are added up apart, those of ``big_bytes`` and more
+    told of in any case (0: none).
+    """
+
+    tree: PrefixTree | None = None
+    detail_every: int = 1
+    named: bool = False
+    heavy_bytes: int = 1 << 62
+    big_bytes: int = 0
+
+
+class CensusReply(Protocol):
+    """One census call: the cursor to go on from (0: the end), and what it saw.
+
+    The call is made when it is asked for, the answer read when one of the two is: before anything else is asked.
+    """
+
+    @property
+    def cursor(self) -> int:
+        """The cursor to go on from."""
+        ...
+
+    @property
+    def run(self) -> Run:
+        """What was seen."""
+        ...
 
 
 class ScanTable:
     """The namespaces of a policy as scripts are told them: the index of a namespace counts from 1."""
 
-    __slots__ = ("_globs", "_keyspace", "names")
+    __slots__ = ("_globs", "_keyspace", "_packed", "names")
 
     def __init__(self, namespaces: Iterable[NamespacePolicy]) -> None:
         """Compile the globs of ``namespaces`` once.
@@ -85,6 +110,7 @@ class ScanTable:
         _refuse_doubt(listed)
         self.names = tuple(ns.name for ns in listed)
         self._keyspace = Keyspace(listed)
+        self._packed: tuple[PrefixTree | None, bytes] | None = None
         self._globs = tuple(
             (index, _matching(Glob(pattern))) for index, ns in enumerate(listed, start=1) for pattern in ns.keys
         )
@@ -99,9 +125,29 @@ class ScanTable:
         prefix = self._globs[0][1][1] if self._globs and self._globs[0][1][0] == "prefix" else b""
         return prefix + b"spillgate:probe"
 
-    def sample_arguments(self) -> list[str | bytes | int]:
-        """The globs for ``sample.lua``."""
-        return [part for index, matching in self._globs for part in (*matching, index)]
+    def index_of(self, key: bytes, tree: PrefixTree | None) -> int:
+        """The group of a key in a census: its namespace's index, else its prefix's, else 0."""
+        name = self._keyspace.namespace_of(key)
+        if name is not None:
+            return self.names.index(name) + 1
+        return tree.index_of(key) + len(self.names) + 1 if tree else 0
+
+    def census_groups(self, tree: PrefixTree | None) -> bytes:
+        """The globs and the tree for ``census.lua``, packed."""
+        if self._packed is None or self._packed[0] is not tree:
+            self._packed = tree, self._pack(tree)
+        return self._packed[1]
+
+    def _pack(self, tree: PrefixTree | None) -> bytes:
+        prefixes: dict[bytes, dict[bytes, int]] = {}
+        for index, (kind, text) in self._globs:
+            if kind == "prefix":
+                prefixes.setdefault(b"%d" % len(text), {})[text] = index
+        patterns = [(text, index) for index, (kind, text) in self._globs if kind == "pattern"]
+        groups: dict[bytes, Packable] = {b"prefixes": prefixes, b"patterns": patterns}
+        if tree:
+            groups |= {b"tree": tree.nested(len(self.names) + 1), b"separator": tree.separator}
+        return pack(groups)
 
     def sweep_arguments(self, rules: Mapping[str, Rule]) -> list[str | bytes | int]:
         """The globs of the namespaces in ``rules`` for ``sweep.lua``, each with its rule."""
@@ -166,3 +212,8 @@ def covered(start: int, end: int) -> float:
 def scan_position(cursor: int) -> int:
     """Where a cursor stands in the order of SCAN, which counts through the table with the bits reversed."""
     return int(format(cursor, f"0{_CURSOR_BITS}b")[::-1], 2)
+
+
+def cursor_at(position: float) -> int:
+    """The cursor that stands at a share of the table, in the order of SCAN."""
+    return int(format(int(position * (1 << _CURSOR_BITS)), f"0{_CURSOR_BITS}b")[::-1], 2)

@@ -1,4 +1,4 @@
-"""Which namespace a key belongs to: the server's glob language, and a table of namespaces.
+"""The server's glob language.
 
 A `Glob` means what the server's ``SCAN MATCH`` makes of it (``stringmatchlen`` in its ``util.c``), byte for byte:
 ``*`` any run, ``?`` any byte, ``[abc]`` ``[a-c]`` ``[^a-c]`` one byte of a class, and a backslash takes the next byte
@@ -8,11 +8,10 @@ and the overlap test are all read off the tokens, so they cannot disagree.
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise, takewhile
-from types import MappingProxyType
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from spillgate.errors import ConfigError
 
@@ -113,52 +112,6 @@ class Glob:
             places.extend(move for move in moves if move[:2] not in seen)
             seen.update(move[:2] for move in moves)
         return None
-
-
-class Named(Protocol):
-    """What a `Keyspace` needs to know of a namespace: its name and its globs."""
-
-    @property
-    def name(self) -> str:
-        """The namespace's name."""
-        ...
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The globs of its keys."""
-        ...
-
-
-class Keyspace:
-    """The namespaces of a policy, asked by key. No key may match two of them, which the policy file's reader checks."""
-
-    __slots__ = ("_names", "_regex", "prefixes")
-
-    prefixes: Mapping[str, str]
-    """For each namespace what to show for it: its first glob up to the wildcard, the glob itself where that is
-    empty or already taken."""
-
-    def __init__(self, namespaces: Iterable[Named]) -> None:
-        globs = {namespace.name: tuple(map(Glob, namespace.keys)) for namespace in namespaces}
-        self._names = tuple(globs)
-        # One group a namespace, so one search in C answers for all of them.
-        groups = (b"(%b)" % b"|".join(glob.regex for glob in alternatives) for alternatives in globs.values())
-        self._regex = re.compile(b"|".join(groups), re.DOTALL)
-        self.prefixes = MappingProxyType(dict(_prefixes(globs)))
-
-    def namespace_of(self, key: bytes) -> str | None:
-        """Return the name of the namespace of ``key``, or None where it matches none."""
-        match = self._regex.fullmatch(key)
-        return self._names[match.lastindex - 1] if match and match.lastindex else None
-
-
-def _prefixes(namespaces: Mapping[str, tuple[Glob, ...]]) -> Iterator[tuple[str, str]]:
-    taken = {""}
-    for name, (first, *_) in namespaces.items():
-        prefix = first.literal_prefix.decode(errors="backslashreplace")
-        shown = str(first) if prefix in taken else prefix
-        taken.add(shown)
-        yield name, shown
 
 
 def _parse(pattern: bytes) -> Iterator[Token]:
