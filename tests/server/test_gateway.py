@@ -217,10 +217,10 @@ def test_a_purge_lets_the_server_drop_what_has_expired(server_factory: ServerFac
     time.sleep(0.005)  # until all of them have expired
     assert client.dbsize() == 520
     gateway = connect(server, evaluate=evaluate)
-    expired = int(client.dbsize()) - 20  # the probe's SCAN may have met one
+    expired = int(client.dbsize()) - 20  # the probe's SCAN and RANDOMKEY have dropped those that they met
     done = sweep_all(gateway, [Rule("sessions", Unlink.COUNT)])
     assert client.dbsize() == 20
-    assert done.expired == expired >= 490
+    assert done.expired == expired >= 200
     assert done.freed_bytes > 500 * expired
     assert done.counts["sessions"].matched >= 20
     assert sum(count.deleted for count in done.counts.values()) == 0

@@ -131,10 +131,11 @@ def size_of(keys: Iterable[Key]) -> int:
 
 def census_of(keys: Sequence[Key]) -> Census:
     details = tuple((NAMES.index(name) + 1 if name else 0, key) for name, key in keys)
-    tallies: dict[int, Tally] = {}
+    met: dict[int, list[Tally]] = {}
     for group, key in details:
         seen = Tally(keys=1, no_ttl=int(key.ttl_ms is None), light_bytes=key.size_bytes or 0)
-        tallies[group] = tallies.get(group, Tally()).plus(seen)
+        met.setdefault(group, []).append(seen)
+    tallies = {group: Tally.total(found) for group, found in met.items()}
     sample = Sample(NAMES)
     sample.add(Run(1.0, len(keys), 0, len(keys), tallies, details=details))
     return sample.census(0.0, exact=True, sizes_known=True)

@@ -51,9 +51,7 @@ def call(cursor: int = 5, visited: int = 1000, **counts: RuleCount) -> SweepRepl
 
 
 def census(at_s: float, **keys: int) -> Census:
-    rows = tuple(
-        Usage(name, Estimate(number, number, 9999), None, Estimate.exact(0)) for name, number in keys.items()
-    )
+    rows = tuple(Usage(name, Estimate(number, number, 9999), None, Estimate.exact(0)) for name, number in keys.items())
     return Census(
         at_s, exact=False, sampled_keys=10, total_keys=9999, namespaces=rows, unregistered_keys=Estimate.exact(0)
     )

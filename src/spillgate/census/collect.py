@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spillgate.census.sample import NEVER, Sample, SampleState, heavy_from
 from spillgate.keyspace import grow
@@ -58,6 +58,11 @@ class _Place:
 
     cursor: int | None
     made_up: bool = False
+
+    @property
+    def in_order(self) -> bool:
+        """Whether it is where another call ended."""
+        return self.cursor is not None and not self.made_up
 
 
 class Collector:
@@ -160,10 +165,12 @@ class Collector:
         cursor = reply.cursor
         after = following(cursor) if self._pilots is None else None
         self._ahead = self._call(after) if after else None
-        self.sample.add(reply.run)
+        # Runs that follow each other see each key as often as any other, wherever they are denser.
+        run = replace(reply.run, covered=1.0) if place.in_order else reply.run
+        self.sample.add(run)
         if self._pilots is not None:
-            self._pilots.append(reply.run)
-            if self.sample.seen >= _PILOT_KEYS or (cursor == 0 and not place.made_up):
+            self._pilots.append(run)
+            if self.sample.seen >= _PILOT_KEYS or (cursor == 0 and place.in_order):
                 self._end_pilot()
         return cursor
 

@@ -24,7 +24,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 from spillgate.model import Estimate, Run, Tally
 
@@ -76,7 +75,7 @@ class Estimator:
         self._t = _T95[calls - 2] if 0 <= calls - 2 < len(_T95) else _Z95 + 2.4 / max(1, calls - 1)
         self._unseen = max(0.0, 1 - self._seen / total_keys) if total_keys else 0.0
         self._met = _by_group(self._runs, exact=exact)
-        whole = reduce(Tally.plus, (tally for met in self._met.values() for _, tally in met), Tally())
+        whole = Tally.total(tally for met in self._met.values() for _, tally in met)
         squares = math.fsum(run.light_squares for run in runs), math.fsum(run.heavy_squares for run in runs)
         self._parts: tuple[_Part, ...] = ((_bytes, _keys, self._usual(sum(squares), _bytes(whole))),)
         if squares[1] > sum(squares) * _HEAVY_TAIL:
@@ -161,11 +160,11 @@ class Estimator:
         """What each run saw of the groups, by its position."""
         if len(groups) == 1:
             return self._met.get(groups[0], ())
-        found: dict[int, Tally] = {}
+        found: dict[int, list[Tally]] = {}
         for group in groups:
             for position, tally in self._met.get(group, ()):
-                found[position] = found[position].plus(tally) if position in found else tally
-        return found.items()
+                found.setdefault(position, []).append(tally)
+        return ((position, Tally.total(tallies)) for position, tallies in found.items())
 
     def _count(self, groups: Sequence[int], weigh: Weigh) -> Estimate:
         sums = self._gather(groups, weigh, weigh)
@@ -229,7 +228,7 @@ def _by_group(runs: Sequence[Run], *, exact: bool) -> dict[int, list[tuple[int, 
             met.setdefault(group, []).append((position, tally))
     if not exact:
         return met
-    return {group: [(0, reduce(Tally.plus, (tally for _, tally in found)))] for group, found in met.items()}
+    return {group: [(0, Tally.total(tally for _, tally in found))] for group, found in met.items()}
 
 
 def _added(*parts: Estimate) -> Estimate:

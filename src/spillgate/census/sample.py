@@ -9,8 +9,8 @@ from spillgate.census.estimate import Estimator
 from spillgate.keyspace import PrefixTree
 from spillgate.model import Census, KeySample, Run, Tally, Usage
 
-# Runs kept apart: beyond that neighbours are merged, which leaves the variance between them as fair as before.
-_MOST_RUNS = 400
+# Runs kept apart. Beyond that those of like density are merged: the variance between them stays as fair as before.
+_MOST_RUNS = 200
 _MOST_DETAILS = 20_000
 _MOST_BIGGEST = 20
 _LEAST_BIG_BYTES = 4096
@@ -84,11 +84,12 @@ class Sample:
 
     def add(self, run: Run) -> None:
         """One more run."""
-        self.total_keys = run.total_keys
+        self.total_keys = run.total_keys + sum(seen.expired for seen in self._runs)  # SCAN has dropped these meanwhile
         self.seen += run.visited + run.expired
         self._keep(run)
         self._runs.append(replace(run, details=(), biggest=()))
         if len(self._runs) > _MOST_RUNS:
+            self._runs.sort(key=_density)
             self._runs = [_merged(self._runs[i : i + 2]) for i in range(0, len(self._runs), 2)]
 
     def _keep(self, run: Run) -> None:
@@ -123,11 +124,13 @@ class Sample:
     def widest(self) -> float:
         """The largest error of any namespace or prefix, as a share of all bytes, or of all keys without sizes."""
         estimator = self.estimator(exact=False)
-        whole = estimator.bytes(self._groups()) or estimator.keys(self._groups())
-        if not whole.value:
-            return 0.0
-        rows = [estimator.bytes([group]) or estimator.keys([group]) for group in self._groups()]
-        return max(((row.high - row.low) / 2 for row in rows), default=0.0) / whole.value
+        groups = [[group] for group in self._groups()]
+        sizes = [estimator.bytes(group) for group in groups]
+        rows = [size for size in sizes if size is not None]
+        if len(rows) < len(sizes):
+            rows = [estimator.keys(group) for group in groups]
+        whole = sum(row.value for row in rows)
+        return max((row.high - row.low) / 2 for row in rows) / whole if whole else 0.0
 
     def census(self, at_s: float, *, exact: bool, sizes_known: bool) -> Census:
         """The numbers."""
@@ -192,17 +195,25 @@ def _shown(text: bytes) -> str:
     return text.decode(errors="backslashreplace")
 
 
+def _density(run: Run) -> float:
+    """Keys by the share of the table that the run covered: what it counts for in an estimate."""
+    return (run.visited + run.expired) / run.covered
+
+
 def _merged(runs: Sequence[Run]) -> Run:
-    tallies: dict[int, Tally] = {}
+    """One run that counts for as much as all of these."""
+    density = math.fsum(map(_density, runs))
+    met: dict[int, list[Tally]] = {}
     for run in runs:
         for group, tally in run.tallies.items():
-            tallies[group] = tallies.get(group, Tally()).plus(tally)
+            met.setdefault(group, []).append(tally)
+    visited, expired = sum(run.visited for run in runs), sum(run.expired for run in runs)
     return Run(
-        sum(run.covered for run in runs),
-        sum(run.visited for run in runs),
-        sum(run.expired for run in runs),
+        (visited + expired) / density if density else runs[0].covered,
+        visited,
+        expired,
         runs[-1].total_keys,
-        tallies,
+        {group: Tally.total(tallies) for group, tallies in met.items()},
         math.fsum(run.light_squares for run in runs),
         math.fsum(run.heavy_squares for run in runs),
     )
@@ -218,13 +229,13 @@ def heavy_from(sizes: Iterable[int | None]) -> int:
 def _divided(run: Run, tree: PrefixTree | None, first: int, heavy_bytes: int) -> Run:
     """A run whose keys all are in its details, added up anew."""
     details = tuple((_regrouped(group, key, tree, first), key) for group, key in run.details)
-    tallies: dict[int, Tally] = {}
+    met: dict[int, list[Tally]] = {}
     for group, key in details:
-        tallies[group] = tallies.get(group, Tally()).plus(_tally(key, heavy_bytes))
+        met.setdefault(group, []).append(_tally(key, heavy_bytes))
     sizes = [key.size_bytes or 0 for _, key in details]
     return replace(
         run,
-        tallies=tallies,
+        tallies={group: Tally.total(tallies) for group, tallies in met.items()},
         details=details,
         light_squares=float(sum(size * size for size in sizes if size < heavy_bytes)),
         heavy_squares=float(sum(size * size for size in sizes if size >= heavy_bytes)),

@@ -26,7 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 fine, 1 level preventive or above, 2 usage or configuration, 3 server unreachable.",
+    epilog="Exit codes: 0 fine, 1 level preventive or above, or findings, 2 usage or configuration, "
+    "3 server unreachable.",
 )
 
 # How long status watches memory, to tell whether it grows.

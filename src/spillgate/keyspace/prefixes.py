@@ -1,8 +1,8 @@
 """Prefixes found in the keys themselves: a tree by separator, with ids folded.
 
 ``user:123:cart`` and ``user:456:cart`` are both ``user:*:cart``. What is an id is told by how many different words
-stand at one place of the tree more than by what they look like, so that names fold as well as numbers do; only plain numbers,
-dates and what looks like a hash or a UUID are ids even where there are few of them.
+stand at one place of the tree more than by what they look like, so that names fold as well as numbers do; only plain
+numbers, dates and what looks like a hash or a UUID are ids even where there are few of them.
 """
 
 import re

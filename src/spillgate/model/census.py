@@ -1,8 +1,7 @@
 """What fills the memory: samples of the keys, and the numbers drawn from them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from operator import add
 from typing import NamedTuple
 
 
@@ -56,9 +55,10 @@ class Tally(NamedTuple):
     untimed: int = 0
     unsized: int = 0
 
-    def plus(self, other: "Tally") -> "Tally":
-        """Both together."""
-        return Tally._make(map(add, self, other))
+    @classmethod
+    def total(cls, tallies: "Iterable[Tally]") -> "Tally":
+        """All of them together."""
+        return cls._make(map(sum, zip(cls(), *tallies, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

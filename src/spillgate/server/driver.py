@@ -66,7 +66,8 @@ class Driver:
             ConfigError: the URL needs more than a single server.
         """
         self.commands = 0
-        self._asked: Any = None  # the connection on which a reply is still to be read
+        self._held: Any = None  # the connection of the latest `ask`
+        self._unread = False  # and whether its reply is still to be read
         self._settings = settings
         self._allow = allow
         self._pool = _connection_pool(settings, protocol=2)
@@ -82,7 +83,7 @@ class Driver:
 
     def close(self) -> None:
         """Close the connection; the next command makes a new one."""
-        self._forget_asked()
+        self._hang_up()
         cast("Any", self._pool).disconnect()
 
     def subscribe(self, channel: str) -> "PushConnection":
@@ -118,36 +119,31 @@ class Driver:
         return self.call("EVAL", script.text, 0, *arguments)
 
     def ask(self, script: Script, *arguments: Argument) -> Callable[[], Any]:
-        """Call a script now and read its reply later, before anything else is asked: the reply is void after that.
+        """Call a script now and read its reply later, but before anything else is asked: it is void after that.
 
         Both raise as `call` does.
         """
-        self._spend(1)
+        self._pay(1)
+        if self._unread:
+            self._hang_up()
         with self._translated("EVALSHA"):
-            connection = cast("Any", self._pool).get_connection()
-            try:
-                connection.send_command("EVALSHA", script.digest, 0, *arguments)
-            except BaseException:
-                connection.disconnect()
-                self._pool.release(connection)
-                raise
-        self._asked = connection
+            # The pool would look whether the connection is alive each time, which costs as much as the call.
+            connection = self._held = self._held or cast("Any", self._pool).get_connection()
+            self._unread = True
+            connection.send_command("EVALSHA", script.digest, 0, *arguments)
 
         def reply() -> Any:
-            assert self._asked is connection, "the reply to a script was read too late"  # noqa: S101
-            self._asked = None
+            assert self._unread and self._held is connection, "the reply was read too late"  # noqa: S101, PT018
             with self._translated("EVALSHA"):
                 try:
-                    return connection.read_response()
-                except exceptions.NoScriptError:
-                    pass
-                except exceptions.ResponseError:
-                    raise
-                except BaseException:
-                    connection.disconnect()
-                    raise
-                finally:
-                    self._pool.release(connection)
+                    answer = connection.read_response()
+                except exceptions.ResponseError as error:
+                    self._unread = False
+                    if not isinstance(error, exceptions.NoScriptError):
+                        raise
+                else:
+                    self._unread = False
+                    return answer
             return self.call("EVAL", script.text, 0, *arguments)
 
         return reply
@@ -171,15 +167,19 @@ class Driver:
                     raise reply
         return replies
 
-    def _forget_asked(self) -> None:
-        """Drop a connection whose reply nobody has read."""
-        if self._asked is not None:
-            self._asked.disconnect()
-            self._pool.release(self._asked)
-            self._asked = None
+    def _hang_up(self) -> None:
+        """Give up the connection that was held for `ask`; with a reply unread it would serve nobody."""
+        if self._held is not None:
+            if self._unread:
+                self._held.disconnect()
+            cast("Any", self._pool).release(self._held)
+        self._held, self._unread = None, False
 
     def _spend(self, count: int) -> None:
-        self._forget_asked()
+        self._hang_up()
+        self._pay(count)
+
+    def _pay(self, count: int) -> None:
         left = self._allow()
         if left is not None and left < count:
             raise BudgetExhausted

@@ -76,31 +76,31 @@ class Pipelined(Scanner):
 
     def census(self, cursor: int | None, bounds: CallBounds, ask: Ask, *, made_up: bool) -> CensusReply:
         """One page, or so many random keys, looked at and added up."""
-        total: int = self._driver.call("DBSIZE")
         if cursor is None:
-            picks = self._driver.pipeline([("RANDOMKEY",)] * min(_PAGE, bounds.keys))
+            total, *picks = self._driver.pipeline([("DBSIZE",), *[("RANDOMKEY",)] * min(_PAGE, bounds.keys)])
             keys: list[bytes] = [key for key in picks if key is not None]
-            end, share = 0, 1.0
+            end, share, expired = 0, 1.0, 0
         else:
             start = int(self._driver.call("SCAN", cursor, "COUNT", 1)[0]) if made_up else cursor
-            end, keys = self._page(start, bounds)
-            share = covered(start, end)
+            page: Command = ("SCAN", start, "COUNT", min(_PAGE, bounds.keys))
+            total, (reply, keys), left = self._driver.pipeline([("DBSIZE",), page, ("DBSIZE",)])
+            end = int(reply)
+            share, expired = covered(start, end), max(0, total - left)  # SCAN drops what is past its TTL
         looks = list(self._measure(keys))
         present = [look for look in looks if look.ttl != _GONE]
         details = self._details(present[:: ask.detail_every] if ask.detail_every else [], named=ask.named)
         big = [look for look in present if ask.big_bytes and look.size is not None and look.size >= ask.big_bytes]
         group = partial(self._table.index_of, tree=ask.tree)
-        tallies: dict[int, Tally] = {}
+        tallies: dict[int, list[Tally]] = {}
         for look in present:
-            index = group(look.key)
-            tallies[index] = tallies.get(index, Tally()).plus(look.tally(ask.heavy_bytes))
+            tallies.setdefault(group(look.key), []).append(look.tally(ask.heavy_bytes))
         sizes = [look.size for look in present if look.size is not None]
         run = Run(
             share,
             len(present),
-            len(looks) - len(present),
+            expired + len(looks) - len(present),
             total,
-            tallies,
+            {index: Tally.total(found) for index, found in tallies.items()},
             float(sum(size * size for size in sizes if size < ask.heavy_bytes)),
             float(sum(size * size for size in sizes if size >= ask.heavy_bytes)),
             tuple((group(key.name), key if ask.named else key._replace(name=b"")) for key in details),

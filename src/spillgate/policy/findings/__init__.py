@@ -6,7 +6,7 @@ Pure: the evidence was gathered by `spillgate.census.evidence`.
 from spillgate.policy.findings.checks import CHECKS, Check
 from spillgate.policy.findings.diagnosis import Diagnosis, diagnose
 from spillgate.policy.findings.evidence import Clients, Elements, Evidence, Key, Value
-from spillgate.policy.findings.finding import Finding, Severity
+from spillgate.policy.findings.finding import Finding, Severity, Unable
 from spillgate.policy.findings.groups import Group, Kind
 from spillgate.policy.findings.queues import USUAL_KEYS
 
@@ -23,6 +23,7 @@ __all__ = [
     "Key",
     "Kind",
     "Severity",
+    "Unable",
     "Value",
     "diagnose",
 ]

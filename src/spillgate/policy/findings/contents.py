@@ -28,13 +28,13 @@ _LEAST_TRAINED_BYTES = 64
 
 def files(evidence: Evidence) -> Iterator[Finding]:
     """Values that are files: images, archives, documents, by their first bytes."""
-    values = evidence.need(evidence.values, "values")
+    least, values = evidence.matters_bytes, evidence.need(evidence.values, "values")
     for group, read in _read(evidence, values):
         if group.namespace is not None and group.namespace.binary:
             continue
         kinds = Counter(value.kind for _, value in read if value.kind)
         wins = _total(values, group, lambda key, value: (key.size_bytes or 0) if value.kind else 0)
-        if not kinds or wins is None or wins.value < evidence.matters_bytes:
+        if not kinds or wins is None or wins.value < least:
             continue
         found = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
         table = "in the policy file, its [[namespace]]" if group.namespace else "a [[namespace]] for them"
@@ -52,7 +52,7 @@ def files(evidence: Evidence) -> Iterator[Finding]:
 
 def compressible(evidence: Evidence) -> Iterator[Finding]:
     """Values that would be smaller compressed, with or without a dictionary."""
-    values = evidence.need(evidence.values, "values")
+    least, values = evidence.matters_bytes, evidence.need(evidence.values, "values")
     allocator = evidence.survey.info.get("mem_allocator", "")
 
     def plainly(_: KeySample, value: Value) -> float:
@@ -67,7 +67,7 @@ def compressible(evidence: Evidence) -> Iterator[Finding]:
             continue
         pays = learnt is not None and learnt.value >= plain.value * _DICTIONARY_PAYS
         wins = learnt if learnt and pays else plain
-        if wins.value >= max(evidence.matters_bytes, group.usage.bytes.value * _LEAST_SAVED_SHARE):
+        if wins.value >= max(least, group.usage.bytes.value * _LEAST_SAVED_SHARE):
             numbers = {"read": len(read), "plain_bytes": plain} | ({"dictionary_bytes": learnt} if learnt else {})
             yield evidence.about(
                 group,
@@ -119,6 +119,7 @@ def _saved(value: Value, packed: int, allocator: str) -> float:
 
 def tiny(evidence: Evidence) -> Iterator[Finding]:
     """Many strings so small that a key costs more than what is in it."""
+    least = evidence.matters_bytes
     for group in evidence.groups:
         if group.kind is Kind.QUEUE or not group.sample:
             continue
@@ -127,7 +128,7 @@ def tiny(evidence: Evidence) -> Iterator[Finding]:
         keys = group.number(_is_tiny)
         if wins is None or keys is None or keys.value < _LEAST_TINY_SHARE * group.usage.keys.value:
             continue
-        if wins.value < evidence.matters_bytes:
+        if wins.value < least:
             continue
         timed = any(key.ttl_ms is not None for key in group.sample)
         yield evidence.about(

@@ -1,13 +1,13 @@
 """Collections that are just too large for the compact encoding."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from spillgate.model import Estimate, KeySample
 from spillgate.policy.findings import fixes
-from spillgate.policy.findings.evidence import Elements, Evidence
-from spillgate.policy.findings.finding import Finding, Severity, Unable
+from spillgate.policy.findings.evidence import Elements, Evidence, Key
+from spillgate.policy.findings.finding import Finding, Severity
 from spillgate.policy.findings.groups import Group, Kind
 from spillgate.policy.findings.numbers import size
 from spillgate.policy.findings.sizes import by_size
@@ -38,10 +38,8 @@ class _Limit:
 
 def just_over(evidence: Evidence) -> Iterator[Finding]:
     """Hashes, sets and sorted sets just over the limit of the compact encoding."""
-    elements = evidence.need(evidence.elements, "elements")
+    least, elements = evidence.matters_bytes, evidence.need(evidence.elements, "elements")
     evidence.need(evidence.settings, "settings")
-    if all(known.content_bytes is None for known in elements.values()) and "values" in evidence.reasons:
-        raise Unable(evidence.reasons["values"])
     for group in evidence.groups:
         if group.kind is Kind.QUEUE:
             continue
@@ -51,7 +49,9 @@ def just_over(evidence: Evidence) -> Iterator[Finding]:
             if known is not None and (limit := _just_over(evidence, key, known)) is not None:
                 over[limit.setting].append((key, limit))
         for setting, keys in over.items():
-            yield from _compact(evidence, group, setting, keys)
+            wins = _won(group, elements, {key.name for key, _ in keys})
+            if wins is not None and wins.value >= least:
+                yield _compact(evidence, group, setting, [limit for _, limit in keys], wins, [key for key, _ in keys])
 
 
 def _just_over(evidence: Evidence, key: KeySample, known: Elements) -> _Limit | None:
@@ -71,33 +71,35 @@ def _just_over(evidence: Evidence, key: KeySample, known: Elements) -> _Limit | 
     return None
 
 
-def _compact(evidence: Evidence, group: Group, setting: str, keys: list[tuple[KeySample, _Limit]]) -> Iterator[Finding]:
-    elements = evidence.elements or {}
-    found = {key.name for key, _ in keys}
-    needed, allowed = max(limit.needed for _, limit in keys), keys[0][1].allowed
+def _won(group: Group, elements: Mapping[Key, Elements], over: Collection[bytes]) -> Estimate | None:
+    """What the keys that are just over a limit, and those like them, would need less."""
 
-    def won(key: KeySample) -> float | None:
+    def saved(key: KeySample) -> float | None:
         known = elements.get((group.database, key.name))
         if known is None:
             return None
-        if key.name not in found or known.content_bytes is None:
+        if key.name not in over or known.content_bytes is None:
             return 0
         return max(0, (key.size_bytes or 0) - _compact_bytes(key, known, known.content_bytes))
 
-    wins: Estimate | None = group.total_among(lambda key: key.type in _LOOSE, won, by_size(elements, group.database))
-    if wins is None or wins.value < evidence.matters_bytes:
-        return
+    return group.total_among(lambda key: key.type in _LOOSE, saved, by_size(elements, group.database))
+
+
+def _compact(
+    evidence: Evidence, group: Group, setting: str, limits: list[_Limit], wins: Estimate, keys: list[KeySample]
+) -> Finding:
+    needed, allowed = max(limit.needed for limit in limits), limits[0].allowed
     what = "elements" if "entries" in setting else "bytes in their longest element"
-    yield evidence.about(
+    return evidence.about(
         group,
         min(Severity.MEDIUM, evidence.graded(wins)),
-        f"Of the collections looked at {len(keys)} have up to {needed:,} {what}, just over {setting} = {allowed:,}, so "
-        f"they are kept as tables. Compact they would need {size(wins)} less.",
+        f"Of the collections looked at {len(limits)} have up to {needed:,} {what}, just over {setting} = {allowed:,}, "
+        f"so they are kept as tables. Compact they would need {size(wins)} less.",
         f"{fixes.config_set(setting, fixes.round_up(needed))} (a key becomes compact when it is written anew: DUMP and "
         "RESTORE … REPLACE, or a restart from a dump), or split them",
         wins=wins,
-        numbers={"looked_at": len(keys), "needed": needed, "allowed": allowed},
-        keys=[key for key, _ in keys],
+        numbers={"looked_at": len(limits), "needed": needed, "allowed": allowed},
+        keys=keys,
     )
 
 

@@ -26,13 +26,14 @@ def without_ttl(evidence: Evidence) -> Iterator[Finding]:
     """Cache keys that stay until somebody deletes them; where nobody can tell what is cache, all such keys together."""
     if any(group.usage.no_ttl is None for group in evidence.groups):
         raise Unable("TTLs of some keys are not told to this user")
+    least = evidence.matters_bytes
     unclear: list[tuple[Group, Estimate]] = []
     for group in evidence.groups:
         keys = group.usage.no_ttl
         if group.kind in {Kind.QUEUE, Kind.KEPT} or not keys or not keys.value:
             continue
         held = _endless_bytes(group)
-        if held is None or held.value < evidence.matters_bytes:
+        if held is None or held.value < least:
             continue
         if group.kind is Kind.PLAIN:
             unclear.append((group, held))

@@ -85,7 +85,7 @@ def outside(evidence: Evidence) -> Iterator[Finding]:
         return
     groups = [group for group in evidence.groups if group.namespace is None and group.database == evidence.own]
     held = [group.usage.bytes for group in groups if group.usage.bytes]
-    named = [group for group in groups if group.kind is not Kind.QUEUE][:_MOST_LISTED]
+    named = [group for group in groups if group.kind is not Kind.QUEUE and group.literal][:_MOST_LISTED]
     total = added(held) if held else None
     seen = [*evidence.known, *(key for group in groups for key in group.sample)]
     presets = libraries(seen)

@@ -6,18 +6,16 @@ from collections.abc import Iterable, Sequence
 from spillgate.model import Estimate
 from spillgate.units import format_bytes
 
-_LEAST_PAIRS = 2
 _Z95 = 1.96
-# A share of which no counter-example was seen in n draws is at most 3 / n off, with 95 % (the rule of three: Hanley and
-# Lippman-Hand, Journal of the American Medical Association 249, 1983).
-_RULE_OF_THREE = 3.0
 
 
 def share(pairs: Iterable[tuple[float, float]], population: float | None = None) -> Estimate | None:
     """The sum of the parts over the sum of the wholes, of (part, whole) of keys drawn at random; None without any.
 
-    ``population`` is how many there are to draw from: where all were drawn, the share is exact. The interval is that of
-    the ratio estimator (Cochran, Sampling Techniques, 3rd edition, section 6.3).
+    ``population`` is how many there are to draw from: where all were drawn, the share is exact. Else the interval is
+    Wilson's (Journal of the American Statistical Association 22, 1927) for as many draws as these are worth: fewer
+    where the wholes are unequal (Kish, Survey Sampling, 1965, section 11.7), more where the parts differ less than all
+    and nothing do.
     """
     drawn: Sequence[tuple[float, float]] = tuple(pairs)
     count, whole = len(drawn), math.fsum(x for _, x in drawn)
@@ -27,14 +25,14 @@ def share(pairs: Iterable[tuple[float, float]], population: float | None = None)
     unseen = max(0.0, 1 - count / population) if population else 1.0
     if not unseen:
         return Estimate.exact(value)
-    if count < _LEAST_PAIRS:
-        return Estimate(value, 0.0, 1.0)
-    squares = math.fsum((y - value * x) ** 2 for y, x in drawn)
-    t = _Z95 + 2.4 / (count - 1)
-    half = t * math.sqrt(unseen * squares * count / (count - 1)) / whole
-    if value in {0.0, 1.0}:
-        half = _RULE_OF_THREE * math.fsum(x * x for _, x in drawn) / whole / whole * unseen
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
+    squares = math.fsum(x * x for _, x in drawn)
+    most = value * (1 - value) * squares
+    differ = math.fsum((y - value * x) ** 2 for y, x in drawn) / most if most else 1.0
+    differ = (count * differ + 1) / (count + 1)  # as if one more had been seen, which differs as much as can be
+    t = _Z95 + 2.4 / max(1, count - 1)
+    tt = t * t * differ * unseen * squares / whole / whole
+    middle, half = value + tt / 2, math.sqrt(tt * value * (1 - value) + tt * tt / 4)
+    return Estimate(value, max(0.0, (middle - half) / (1 + tt)), min(1.0, (middle + half) / (1 + tt)))
 
 
 def times(one: Estimate, other: Estimate) -> Estimate:

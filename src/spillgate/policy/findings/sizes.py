@@ -62,13 +62,13 @@ def _allowed(evidence: Evidence, big: _Big) -> str:
 
 def big_collections(evidence: Evidence) -> Iterator[Finding]:
     """Hashes, lists, sets, sorted sets and streams with so many elements that one command on them stalls the server."""
-    elements = evidence.need(evidence.elements, "elements")
+    least, elements = evidence.matters_bytes, evidence.need(evidence.elements, "elements")
     for big in _big(evidence, "hash", "list", "set", "zset", "stream"):
         counted = [
             (elements[big.database, key.name].count, key) for key in big.keys if (big.database, key.name) in elements
         ]
         many = [(number, key) for number, key in counted if number >= _MANY_ELEMENTS]
-        if not many or big.held.value < evidence.matters_bytes:
+        if not many or big.held.value < least:
             continue
         most, key = max(many, key=lambda one: one[0])
         name = evidence.shown(big.database, key.name)

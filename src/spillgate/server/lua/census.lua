@@ -114,7 +114,8 @@ local visited, vanished, light_squares, heavy_squares = 0, 0, 0, 0
 local countdown = detail_every > 0 and math.ceil(detail_every / 2) or math.huge
 
 local function look(key)
-  local ttl = number_or(-3, pcall('PTTL', key))
+  local ttl = pcall('PTTL', key)
+  if type(ttl) ~= 'number' then ttl = -3 end
   if ttl == -2 then vanished = vanished + 1 return end
   local index = index_of(key)
   local tally = tallies[index]
@@ -122,8 +123,9 @@ local function look(key)
   tally[1] = tally[1] + 1
   tally[6] = tally[6] + #key
   if ttl == -1 then tally[2] = tally[2] + 1 elseif ttl == -3 then tally[7] = tally[7] + 1 end
-  local size = has_usage and number_or(-1, pcall('MEMORY', 'USAGE', key, 'SAMPLES', 5)) or -1
-  if size < 0 then
+  local size = has_usage and pcall('MEMORY', 'USAGE', key)
+  if type(size) ~= 'number' then
+    size = -1
     tally[8] = tally[8] + 1
   elseif size >= heavy_from then
     tally[4], tally[5], heavy_squares = tally[4] + 1, tally[5] + size, heavy_squares + size * size
@@ -141,18 +143,18 @@ end
 
 local before, started, start = call('DBSIZE'), now_us(), cursor
 if cursor == 'random' then
-  start = '0'
+  start, cursor = '0', '0'
   repeat
     local key = call('RANDOMKEY')
-    if not key then cursor = '0' break end
+    if not key then break end
     look(key)
   until visited + vanished >= most_keys or now_us() - started >= most_us
 else
   if made_up then
     cursor = call('SCAN', cursor, 'COUNT', 1)[1]
-    start = cursor
+    start, before = cursor, call('DBSIZE')
   end
-  local step = math.max(10, math.min(50, most_keys))
+  local step = math.max(10, math.min(100, most_keys))
   repeat
     local page = call('SCAN', cursor, 'COUNT', step)
     cursor = page[1]
