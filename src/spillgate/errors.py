@@ -21,6 +21,9 @@ The first line of a class's docstring is its default message::
 
 import re
 
+MASK = "***"
+"""What stands in place of what is not to be shown."""
+
 
 def mask_url(url: str) -> str:
     """Return ``url`` with every password in it replaced by ``***``.

@@ -33,11 +33,16 @@ class Typed(Protocol):
         ...
 
 
+def _changes_nothing(_: int) -> int:
+    return 0
+
+
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Typed]:
     """Runs ``spillgate ...`` in this process."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    monkeypatch.setattr("os.nice", _changes_nothing)  # this process would never get its priority back
     for name in filter(FOREIGN.match, list(os.environ)):
         monkeypatch.delenv(name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ else:
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     import redis
 
@@ -187,9 +189,10 @@ def _write_logs(client: redis.Redis) -> None:
 
 
 def _cut_logs(client: redis.Redis, finding: dict[str, Any]) -> None:
-    assert "LTRIM chat:" in finding["fix"]
-    first, last = finding["fix"].split()[2:4]
-    assert (first, last) == ("-30", "-1")
+    cut = re.search(r"LTRIM chat:\d+:log (-\d+) (-1) after each RPUSH", finding["fix"])
+    assert cut
+    first, last = cut.groups()
+    assert first == "-30"
     for name in keys_of(client, "chat:*"):
         client.ltrim(name.decode(), int(first), int(last))
 
@@ -307,7 +310,7 @@ def test_people_read_the_same(valkey: Server, typed: Typed) -> None:
     headings = [line for line in lines if line.endswith("]") and "  [" in line]
     assert any(line[10:].startswith("Keys without a TTL in a cache in app:cache:page:") for line in headings)
     assert any("MB to win  [" in line or "KB to win  [" in line for line in headings)
-    assert "          fix: CONFIG SET maxmemory-policy noeviction" in told.stdout
+    assert "          fix: first start spillgate run, with presets = " in told.stdout
     assert "could not run:" in lines
     assert any(line.startswith("  keys-outside-namespaces: the policy has no namespace") for line in lines)
 
@@ -323,6 +326,32 @@ def test_the_policy_file_is_gone_by(valkey: Server, typed: Typed) -> None:
     outside = found.one("keys-outside-namespaces")
     assert outside["evidence"]["keys"]["value"] == 212
     assert 'keys = "stray:*"' in outside["fix"]
+
+
+def test_keys_of_another_database_are_told_apart(valkey: Server, typed: Typed) -> None:
+    with closing(_database(valkey.client(), 9)) as other:
+        fill(other, "app:cache:", 500, 300, None)
+    told = typed("doctor", *AT_ONCE, server=valkey)
+    assert "Keys without a TTL in a cache in app:cache:*, db9: " in told.stdout
+    assert "cleanup" not in told.stdout
+    other_url = valkey.url.removesuffix("/0") + "/9"
+    assert 'keys = "app:cache:*"' in typed("doctor", *AT_ONCE, "--url", other_url).stdout
+
+
+def test_names_do_nothing_to_a_terminal(valkey: Server, typed: Typed) -> None:
+    fill(valkey.client(), "\x1b[31mred\x7f:", 500, 300, None)
+    told = typed("doctor", *AT_ONCE, server=valkey)
+    assert "\\x1b[31mred" in told.stdout
+    assert not set(told.stdout) & {"\x1b", "\x7f"}
+
+
+def test_what_the_commands_of_the_day_are_not_enough_for_is_told(valkey: Server, typed: Typed, tmp_path: Path) -> None:
+    fill(valkey.client(), "app:pages:", 500, 300, None)
+    metered = tmp_path / "metered.toml"
+    metered.write_text("[monitor]\ncommands_per_day = 30\n")
+    found = diagnosed(typed, "--config", str(metered), server=valkey)
+    assert found.document["total_keys"] == 500
+    assert found.unable["compressible-values"] == "the day's commands are spent"
 
 
 def test_how_bad_it_must_be_to_fail(valkey: Server, typed: Typed) -> None:

@@ -57,7 +57,7 @@ def test_ttls_longer_than_the_use_are_found(server: Server, typed: Typed) -> Non
     write_idle(client, "cache:1", 300, 30, DAY_S * 1000)
     write_idle(client, "cache:2", 100, 20_000, DAY_S * 1000)
     outlived = found(typed, server)["ttl-outlives-use"]
-    assert 'ttl = "5m"' in outlived["fix"]
+    assert outlived["fix"].startswith("SET … EX 300 ")
     assert outlived["wins"]["value"] == pytest.approx(100 * 1100, rel=0.1)
 
 
@@ -72,7 +72,8 @@ def test_a_backlog_of_expired_keys_is_found(server: Server, server_factory: Serv
         pipe.set(f"app:gone:{number}", "x" * 50, px=1)
     pipe.execute()
     backlog = found(typed, debuggable)["expiry-backlog"]
-    assert 7000 <= backlog["evidence"]["expired"]["value"] <= 10_500  # what is visited is dropped
+    # What is visited is dropped, which may be a third of all keys.
+    assert 6000 <= backlog["evidence"]["expired"]["value"] <= 10_500
     assert backlog["fix"].startswith("CONFIG SET active-expire-effort ")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import time
@@ -609,3 +610,25 @@ def test_a_quick_census_of_more_keys_than_it_may_see_is_a_sample_from_all_over_t
     assert few.exact
     assert (few.namespaces[0].keys.value, few.unregistered_keys.value) == (3000, 9000)
     gateway.close()
+
+
+def test_a_quick_census_where_cursors_may_not_be_made_up_takes_keys_at_random_or_claims_nothing(server: Server) -> None:
+    fill(server.client(), "app:tasks:", 20_000, size=20)
+    gateway = connect(server.url)
+    gateway.capabilities = replace(gateway.capabilities, random_cursor=False)
+    drawn = collect_census(gateway).usage("tasks")
+    assert drawn is not None
+    assert drawn.bytes is not None
+    assert drawn.keys.low <= 20_000 <= drawn.keys.high < 40_000
+    gateway.capabilities = replace(gateway.capabilities, random_key=False)
+    begun = collect_census(gateway)
+    assert not begun.exact
+    usage = begun.usage("tasks")
+    assert usage is not None
+    assert usage.bytes is not None
+    assert usage.keys.high == usage.bytes.high == math.inf
+    assert 0 < usage.keys.low < 20_000
+    counted = collect_census(gateway, 1000).usage("tasks")
+    assert counted is not None
+    assert counted.keys.is_exact
+    assert counted.keys.value == 20_000

@@ -12,6 +12,7 @@ import redis
 from spillgate.census.evidence import Closeness, gather, slope
 from spillgate.census.survey import take_survey
 from spillgate.model import Reading
+from spillgate.policy.findings import diagnose
 from spillgate.server.gateway import Gateway
 from spillgate.server.scanning import ScanTable
 from tests.governing import HandClock, fill, keys_of, policy_of
@@ -245,6 +246,31 @@ def test_a_key_that_goes_while_it_is_looked_at_is_left_out(valkey: Server) -> No
     assert (0, b"app:pages:7") not in seen.values
     assert (0, b"prof:1") not in seen.elements
     assert len(seen.values) == 49
+
+
+@pytest.mark.parametrize("left", [0, 5, 40, 100])
+def test_what_the_commands_of_the_day_are_not_enough_for_is_unknown(valkey: Server, left: int) -> None:
+    stock(valkey)
+    policy = policy_of(valkey.url, namespaces="")
+    allowed: list[int] = []
+    with closing(
+        Gateway(
+            policy.server,
+            ScanTable(()),
+            clock=HandClock().clock.monotonic,
+            allow=lambda: allowed[0] - gateway.commands if allowed else None,
+        )
+    ) as gateway:
+        gateway.probe()
+        survey = take_survey(gateway, error=0.0)
+        allowed.append(gateway.commands + left)
+        seen = gather(gateway, policy, survey, Closeness(growth_s=0))
+        assert gateway.commands <= allowed[0]
+    assert (seen.values, seen.elements) == (None, None)
+    assert seen.reasons["values"] == seen.reasons["elements"] == "the day's commands are spent"
+    assert (seen.settings is None) is (left < 14)
+    assert (seen.governed is None) is (left < 1)
+    assert diagnose(seen).unable["compressible-values"] == "the day's commands are spent"
 
 
 def test_a_slope_needs_time() -> None:

@@ -12,7 +12,7 @@ from spillgate.config import Cleanup, NamespacePolicy
 from spillgate.errors import ConfigError, LimitUnknown
 from spillgate.governor.journal import Event
 from spillgate.governor.loop import Governor
-from spillgate.model import Level, Stop
+from spillgate.model import Estimate, Level, Stop
 from spillgate.policy.pacing import DAY_S
 from tests.governing import (
     LIMIT,
@@ -55,8 +55,7 @@ def test_the_first_cycle_connects_and_says_what_it_found(server: Server) -> None
         usage = state.census.usage("messages")
         assert usage is not None
         assert usage.keys.value == 10
-        assert state.counts is not None
-        assert (state.counts.complete, state.counts.by_namespace["messages"].value) == (True, 10)
+        assert (state.census.exact, usage.keys.is_exact) == (True, True)
         assert "connected to redis://" in told(governor, Event.SERVER)
         assert "level normal" in told(governor, Event.LEVEL)
 
@@ -67,20 +66,66 @@ def test_without_any_limit_it_says_what_to_do(server: Server) -> None:
 
 
 @pytest.mark.kinds("valkey-9.1")
-def test_counts_by_namespace_come_from_the_rounds_of_upkeep(server: Server) -> None:
+def test_the_census_is_kept_fresh_and_exact_while_the_keys_are_few(server: Server) -> None:
     client = server.client()
     fill(client, "app:messages:", 3000, size=10)
-    fill(client, "app:tasks:", 500, size=10)
     with governing(policy_of(server.url, server="limit = '100MB'")) as governor:
-        for _ in range(100):
+        governor.cycle()
+        fill(client, "app:tasks:", 500, size=10)
+        client.delete(*(f"app:messages:{number}" for number in range(1000)))
+        sent = governor.state.commands
+        looks = 0
+        while (census := governor.state.census) is None or census.total_keys != 2500:
             governor.cycle()
-            counts = governor.state.counts
-            if counts is not None and counts.complete:
-                break
-        assert governor.state.counts is not None
-        assert governor.state.counts.complete
-        found = {name: number.value for name, number in governor.state.counts.by_namespace.items() if number.value}
-        assert found == {"messages": 3000, "tasks": 500}
+            looks += 1
+            assert looks < 20
+        assert census.exact
+        found = {row.name: row.keys for row in census.namespaces if row.keys.value}
+        assert found == {"messages": Estimate.exact(2000), "tasks": Estimate.exact(500)}
+        assert governor.state.commands - sent <= 3.2 * looks + 5
+
+
+@pytest.mark.kinds("valkey-9.1")
+def test_a_sampled_census_forgets_what_is_no_longer_so(server: Server, govern: Govern) -> None:
+    client = server.client()
+    fill(client, "app:messages:", 20_000, size=10)
+    fill(client, "app:tasks:", 10_000, size=10)
+    governor = govern(server, limit_bytes=100 << 20)
+    for _ in range(25):
+        governor.cycle()
+    census = governor.state.census
+    assert census is not None
+    assert not census.exact
+    assert census.unregistered_keys.value == 0
+    before = census.usage("messages")
+    assert before is not None
+    assert before.keys.low <= 20_000 <= before.keys.high
+    client.eval("for i = 0, 19999 do redis.call('UNLINK', 'app:messages:' .. i) end", 0)
+    for _ in range(25):
+        governor.cycle()
+    after = governor.state.census.usage("messages") if governor.state.census else None
+    assert after is not None
+    assert after.keys.value == 0
+
+
+@pytest.mark.kinds("valkey-9.1")
+def test_after_a_cleanup_and_after_a_restart_no_old_number_stands(server: Server, govern: Govern) -> None:
+    client = server.client()
+    fill(client, "app:analytics:", 5000, size=10)
+    governor = govern(server, limit_bytes=100 << 20)
+    governor.cycle()
+    governor.cleanup(Level.EMERGENCY, frozenset({"analytics"}))
+    governor.cycle()
+    cleaned = governor.state.census.usage("analytics") if governor.state.census else None
+    assert cleaned is not None
+    assert cleaned.keys == Estimate.exact(0)
+    fill(client, "app:messages:", 300, size=10)
+    governor.cycle()
+    server.restart()
+    for _ in range(3):
+        governor.cycle()
+    assert governor.state.census is not None
+    assert governor.state.census.total_keys == 0
 
 
 def test_at_warning_the_heaviest_namespaces_are_named_and_nothing_is_deleted(server: Server, govern: Govern) -> None:

@@ -166,6 +166,7 @@ def test_a_database_that_is_forbidden_is_told_and_stays_unexplained(server: Serv
     assert [number for number, _ in survey.databases] == [0]
     assert survey.partial
     assert survey.notes[0].startswith("database 3 could not be read: ")
+    assert len(survey.notes) == 1
     assert survey.overhead[UNEXPLAINED].value > 1_000_000
     assert adds_up(survey)
 
@@ -208,12 +209,57 @@ def test_without_object_idle_times_are_unknown(server: Server) -> None:
     assert {(key.idle_s, key.encoding) for key in sample} == {(None, None)}
     assert {key.type for key in sample} == {"hash", "string"}
 
+    assert survey.notes == ("OBJECT is forbidden: idle times and encodings are unknown",)
 
-def test_without_scan_nothing_is_made_up(server: Server) -> None:
+
+def test_without_type_the_types_of_strings_are_known(server: Server) -> None:
     client = server.client()
     fill(client, "big:", 20)
-    with pytest.raises(CommandUnavailable, match="SCAN is forbidden"):
-        survey_of(server, user=allow(client, "narrow", "-scan"))
+    client.hset("hash", "a", "b")
+    user = allow(client, "narrow", "-type")
+    survey = survey_of(server, user=user)
+    assert survey.notes == ("TYPE is forbidden: types are unknown, but for strings",)
+    assert {key.type for row in survey.own.prefixes for key in row.sample} == {"string", None}
+    allow(client, user, "-type", "-object", "-pttl")
+    assert survey_of(server, user=user).notes == (
+        "PTTL is forbidden, for some keys at least: how long they live is unknown",
+        "OBJECT is forbidden: idle times and encodings are unknown",
+        "TYPE is forbidden: types are unknown",
+    )
+
+
+def test_sizes_of_some_keys_alone_are_told_as_such(server: Server) -> None:
+    client = server.client()
+    fill(client, "mine:", 20)
+    fill(client, "other:", 20)
+    client.execute_command(
+        "ACL", "SETUSER", "narrow", "on", ">pass", "resetkeys", "~mine:*", "~spillgate:probe", "+@all"
+    )
+    survey = survey_of(server, user="narrow")
+    assert sum(counts(survey.own).values()) == 40
+    assert survey.notes == (
+        "MEMORY USAGE is forbidden for some keys: their sizes are unknown, what is unexplained holds them",
+        "PTTL is forbidden, for some keys at least: how long they live is unknown",
+    )
+    assert adds_up(survey)
+
+
+def test_under_lfu_there_are_no_idle_times_and_that_is_said(server: Server) -> None:
+    client = server.client()
+    fill(client, "big:", 20)
+    client.config_set("maxmemory-policy", "allkeys-lfu")
+    survey = survey_of(server)
+    assert survey.notes == ("idle times are unknown: under allkeys-lfu the server keeps none",)
+    sample = [key for row in survey.own.prefixes for key in row.sample]
+    assert {(key.idle_s, key.encoding) for key in sample} == {(None, "raw")}
+
+
+@pytest.mark.parametrize("command", ["scan", "dbsize"])
+def test_without_scan_or_dbsize_nothing_is_made_up(server: Server, command: str) -> None:
+    client = server.client()
+    fill(client, "big:", 20)
+    with pytest.raises(CommandUnavailable, match=f"{command.upper()} is forbidden to this user or plan"):
+        survey_of(server, user=allow(client, "narrow", f"-{command}"))
 
 
 def test_the_days_commands_are_kept_and_what_they_told_is_used(valkey: Server) -> None:
@@ -349,6 +395,21 @@ def test_a_pass_stopped_in_another_database_does_not_repeat_the_first(valkey: Se
     rest = survey_of(valkey, checkpoint=Checkpoint(file), on_progress=heard.append)
     assert heard[0].seen > part.databases[1][1].sampled_keys
     assert [census.sampled_keys for _, census in rest.databases] == [30, 20_000]
+    assert not file.exists()
+
+
+def test_a_pass_that_lacks_a_database_is_kept_and_goes_on_with_it(valkey: Server, file: Path) -> None:
+    client = valkey.client()
+    fill(client, "app:tasks:", 30)
+    with redis.Redis(HOST, valkey.port, db=3) as other:
+        fill(other, "big:", 10)
+    user = allow(client, "narrow", "-select")
+    part = survey_of(valkey, user=user, checkpoint=Checkpoint(file))
+    assert (part.partial, [number for number, _ in part.databases]) == (True, [0])
+    assert file.exists()
+    allow(client, user, "+select")
+    rest = survey_of(valkey, user=user, checkpoint=Checkpoint(file))
+    assert (rest.partial, [census.sampled_keys for _, census in rest.databases]) == (False, [30, 10])
     assert not file.exists()
 
 

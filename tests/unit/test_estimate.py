@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spillgate.census.estimate import Estimator, quantile, shares
+from spillgate.census.estimate import Draw, Estimator, quantile, shares
 from spillgate.model import Estimate, Run, Tally
 
 if TYPE_CHECKING:
@@ -277,3 +277,24 @@ def test_shares_add_up_and_lie_in_their_intervals(words: list[str]) -> None:
     found = shares(words)
     assert sum(share.value for share in found.values()) == pytest.approx(1)
     assert all(0 <= share.low <= share.value <= share.high <= 1 for share in found.values())
+
+
+# ---- how the runs were drawn
+
+
+def test_keys_that_may_come_again_are_never_the_whole() -> None:
+    runs = [run(tally(6), tally(4), covered=1), run(tally(4), tally(6), covered=1)]
+    whole = Estimator(runs, 20, exact=False).keys([ONE])
+    again = Estimator(runs, 20, exact=False, draw=Draw.KEYS).keys([ONE])
+    assert whole == Estimate.exact(10)
+    assert again.value == 10
+    assert again.low < 8
+    assert again.high > 12
+
+
+def test_a_sample_in_an_order_that_nobody_knows_claims_no_more_than_it_saw() -> None:
+    found = Estimator([run(tally(6)), run(tally(4))], 1000, exact=False, draw=Draw.UNFAIR)
+    assert (found.keys([ONE]).low, found.keys([ONE]).high) == (6, math.inf)
+    size = found.bytes([ONE])
+    assert size is not None
+    assert size.high == math.inf

@@ -88,7 +88,10 @@ FIRES: dict[str, list[Evidence]] = {
     "volatile-without-ttl": [
         evidence({"user:*": many("user:", 100, ttl_s=None)}, info={"maxmemory_policy": "volatile-ttl"}),
     ],
-    "eviction-order": [evidence(info={"evicted_keys": "50", "keyspace_misses": "5000"})],
+    "eviction-order": [
+        evidence(info={"evicted_keys": "50", "keyspace_misses": "5000"}, governed=False),
+        evidence(info={"evicted_keys": "50", "keyspace_misses": "5000"}, governed=None),
+    ],
     "memory-limit": [
         evidence(info={"maxmemory": "0"}),
         evidence(server='limit = "25MB"'),
@@ -101,9 +104,10 @@ FIRES: dict[str, list[Evidence]] = {
         evidence(info={"aof_enabled": "1", "maxmemory": str(6000 * MB)}),
     ],
     "fragmentation": [
-        evidence(info={"allocator_frag_ratio": "2.5", "allocator_frag_bytes": str(20 * MB)}),
+        evidence(used=20 * MB, info={"allocator_frag_ratio": "2.5", "allocator_frag_bytes": str(20 * MB)}),
         evidence(
-            info={"mem_allocator": "libc", "mem_fragmentation_ratio": "3", "mem_fragmentation_bytes": str(20 * MB)}
+            used=20 * MB,
+            info={"mem_allocator": "libc", "mem_fragmentation_ratio": "3", "mem_fragmentation_bytes": str(20 * MB)},
         ),
     ],
     "client-buffers": [evidence(info={"mem_clients_normal": str(4 * MB)})],
@@ -174,7 +178,11 @@ SILENT: dict[str, list[Evidence]] = {
         evidence({"u:*": many("u:", ttl_s=None)}, info={"maxmemory_policy": "noeviction"}, governed=False),
     ],
     "volatile-without-ttl": [evidence(info={"maxmemory_policy": "volatile-ttl"})],
-    "eviction-order": [evidence(info={"evicted_keys": "50"}), evidence(info={"keyspace_misses": "5000"})],
+    "eviction-order": [
+        evidence(info={"evicted_keys": "50"}, governed=False),
+        evidence(info={"keyspace_misses": "5000"}, governed=False),
+        evidence(info={"evicted_keys": "50", "keyspace_misses": "5000"}, governed=True),  # it steers by the order
+    ],
     "memory-limit": [evidence(server='limit = "100MB"')],
     "limit-within-a-day": [
         evidence(growth_bytes_s=Estimate(MB, -MB, 3 * MB)),  # not sure that it grows
@@ -187,6 +195,7 @@ SILENT: dict[str, list[Evidence]] = {
     ],
     "fragmentation": [
         evidence(info={"allocator_frag_ratio": "8", "allocator_frag_bytes": str(5 * MB)}),  # a tiny server
+        evidence(used=2 * MB, info={"allocator_frag_ratio": "12", "allocator_frag_bytes": str(23 * MB)}),
         evidence(used=900 * MB, info={"allocator_frag_ratio": "1.1", "allocator_frag_bytes": str(90 * MB)}),
     ],
     "client-buffers": [evidence(info={"mem_clients_normal": str(4 * MB), "connected_clients": "200"})],
@@ -196,11 +205,44 @@ SILENT: dict[str, list[Evidence]] = {
     "open-default-user": [evidence(default_user_open=False)],
 }
 
+UNTYPED = [one._replace(type=None, encoding=None) for one in many("a:")]
+UNTOLD = [one._replace(type=None, encoding="quicklist") for one in many("b:", 5)]  # no strings, at any rate
+UNENCODED = [one._replace(encoding=None) for one in many("a:")]
+
+
+def untimed(prefixes: dict[str, list[KeySample]], **more: Any) -> Evidence:
+    """Evidence of a user who may not ask for TTLs."""
+    seen = evidence(prefixes, **more)
+    own = seen.survey.own
+    blind = replace(own, prefixes=tuple(replace(row, no_ttl=None) for row in own.prefixes))
+    return replace(seen, survey=replace(seen.survey, databases=((0, blind),)))
+
+
 SECRETIVE = replace(evidence(), settings=None, reasons={"settings": "CONFIG GET"})
 UNABLE: list[tuple[str, Evidence, str]] = [
     ("cache-keys-without-ttl", evidence({"a:*": many("a:", size=None)}), "MEMORY USAGE is forbidden"),  # type: ignore[arg-type]
     ("ttl-outlives-use", evidence(info={"maxmemory_policy": "allkeys-lfu"}), "LFU"),
     ("long-term-storage", evidence({"a:*": many("a:", idle_s=None)}), "OBJECT IDLETIME"),
+    ("big-strings", evidence({"a:*": UNTYPED}), "TYPE is forbidden"),
+    ("big-collections", evidence({"a:*": UNTYPED}), "TYPE is forbidden"),
+    ("message-histories", evidence({"a:*": UNTYPED}), "TYPE is forbidden"),
+    ("message-histories", untimed({"a:*": many("a:", ttl_s=None)}), "PTTL is forbidden"),
+    ("files-in-values", evidence({"a:*": UNTYPED}), "TYPE is forbidden"),
+    *(
+        (check, evidence({"a:*": many("a:"), "b:*": UNTOLD}), "TYPE is forbidden for some keys")
+        for check in ("big-collections", "message-histories", "just-over-compact-encoding", "queue-under-eviction")
+    ),
+    ("compressible-values", evidence({"a:*": UNTYPED}), "TYPE is forbidden"),
+    ("tiny-strings", evidence({"a:*": UNENCODED}), "OBJECT ENCODING is forbidden"),
+    ("just-over-compact-encoding", evidence({"a:*": UNENCODED}), "OBJECT ENCODING is forbidden"),
+    ("queue-under-eviction", evidence({"a:*": UNTYPED}), "TYPE is forbidden"),
+    ("ttl-outlives-use", untimed({"a:*": many("a:", ttl_s=None)}), "PTTL is forbidden"),
+    ("cache-keys-without-ttl", untimed({"a:*": many("a:", ttl_s=None)}), "PTTL is forbidden"),
+    (
+        "volatile-without-ttl",
+        untimed({"a:*": many("a:", ttl_s=None)}, info={"maxmemory_policy": "volatile-ttl"}),
+        "PTTL is forbidden",
+    ),
     ("big-collections", evidence(elements=None, reasons={"elements": "--no-values"}), "--no-values"),
     ("message-histories", evidence(elements=None, reasons={"elements": "--no-values"}), "--no-values"),
     ("files-in-values", evidence(values=None, reasons={"values": "forbidden"}), "forbidden"),
@@ -254,7 +296,7 @@ def test_it_stays_silent(check: str, number: int) -> None:
     assert found(check, SILENT[check][number]) == []
 
 
-@pytest.mark.parametrize(("check", "seen", "why"), UNABLE, ids=[check for check, _, _ in UNABLE])
+@pytest.mark.parametrize(("check", "seen", "why"), UNABLE, ids=[f"{check}: {why}" for check, _, why in UNABLE])
 def test_it_says_why_it_cannot_run(check: str, seen: Evidence, why: str) -> None:
     diagnosis = diagnose(seen)
     assert why in diagnosis.unable[check]
@@ -338,7 +380,7 @@ def test_the_lines_of_every_fix_can_be_pasted_into_a_policy_file() -> None:
     names = [f"we[i]rd?\udcff:{n}:é:{n}:x:{n}:y".encode("utf-8", "surrogateescape") for n in range(50)]
     seen = [
         *(case for cases in FIRES.values() for case in cases),
-        evidence({odd: [key(name, ttl_s=None if n % 3 else 60) for n, name in enumerate(names)]}),
+        evidence({f"cache:{odd}": [key(b"cache:" + name, ttl_s=None) for name in names]}),
     ]
     pasted = 0
     for case in seen:
@@ -352,9 +394,9 @@ def test_the_lines_of_every_fix_can_be_pasted_into_a_policy_file() -> None:
 
 def test_the_glob_of_a_fix_matches_the_keys() -> None:
     names = [f"we[i]rd?\udcff:{n}:é".encode("utf-8", "surrogateescape") for n in range(50)]
-    seen = evidence({"we[i]rd?\\xff:*:é": [key(name, ttl_s=None if n % 3 else 60) for n, name in enumerate(names)]})
+    seen = evidence({"cache:we[i]rd?\\xff:*:é": [key(b"cache:" + name, ttl_s=None) for name in names]})
     parsed = policy(lines_of_policy(one("cache-keys-without-ttl", seen)))
-    assert parsed.namespaces[0].keys == ("we\\[i\\]rd\\??:*:é",)
+    assert parsed.namespaces[0].keys == ("cache:we\\[i\\]rd\\??:*:é",)
 
 
 @pytest.mark.parametrize("check", FIRES)
@@ -398,7 +440,8 @@ def test_a_history_that_grew_while_being_watched_is_at_least_medium() -> None:
     assert still.severity is Severity.LOW
     assert growing.severity is Severity.MEDIUM
     assert "5 grew while being watched" in growing.text
-    assert "LTRIM chat:0:log -50 -1" in still.fix
+    assert "LTRIM chat:0:log 0 49 after each LPUSH, or LTRIM chat:0:log -50 -1 after each RPUSH" in still.fix
+    assert still.fix.startswith("if these are histories and no queues")
 
 
 def test_an_eviction_that_happened_makes_a_queue_critical() -> None:
@@ -452,6 +495,189 @@ def test_idle_connections_are_told_from_busy_ones() -> None:
 def test_two_signs_of_a_queue_are_not_mixed_up_with_a_namespace_of_that_name() -> None:
     seen = evidence({"app:celery:*": many("app:celery:", kind="list", ttl_s=None)})
     assert found("queue-under-eviction", seen) == []
+
+
+def expendable(seen: Evidence) -> list[str]:
+    """Every fix with lines that would let keys be cleaned up."""
+    fixes = [finding.fix for finding in diagnose(seen).findings]
+    return [fix for fix in fixes if "cleanup = " in fix and 'cleanup = "never"' not in fix]
+
+
+def words(prefix: str, count: int = 100, **more: Any) -> list[KeySample]:
+    return [key(f"{prefix}word{chr(97 + n // 26)}{chr(97 + n % 26)}", **more) for n in range(count)]
+
+
+MIXED = words("app:", 200, idle_s=9 * DAY_S) + words("app:x", 100, ttl_s=None, idle_s=9 * DAY_S)
+
+
+def test_a_prefix_that_is_a_cache_only_by_its_ttls_is_made_expendable_by_no_fix() -> None:
+    seen = evidence(
+        {"app:*": MIXED, "sess:*": many("sess:", ttl_s=9 * DAY_S) + many("sess:x", 60, ttl_s=9e5, idle_s=7200)}
+    )
+    assert one("cache-keys-without-ttl", seen).place == "app:*"
+    assert one("ttl-outlives-use", seen).fix.startswith("SET … EX")
+    assert expendable(seen) == []
+
+
+CACHED = many("app:cache:", 100, ttl_s=None)
+
+
+def test_a_cache_by_its_name_is_given_lines_that_name_its_keys_alone() -> None:
+    beside = {"app:*": words("app:", 5), "app:cache:*": CACHED}
+    (fix,) = expendable(evidence(beside))
+    assert 'keys = "app:cache:*"' in fix
+    assert 'cleanup = "expired"' in fix
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"app:cache:keep:*": many("app:cache:keep:", ttl_s=None)},  # a longer prefix below it
+        {"*": [*many("y", 5), key("app:cache:stray")]},  # one of its keys is elsewhere
+    ],
+)
+def test_no_lines_name_keys_of_another_group(others: dict[str, list[KeySample]]) -> None:
+    seen = evidence({"app:cache:*": CACHED} | others)
+    assert "app:cache:*" in {finding.place for finding in found("cache-keys-without-ttl", seen)}
+    assert not any('keys = "app:cache:*"' in finding.fix for finding in diagnose(seen).findings)
+
+
+def test_no_lines_overlap_a_namespace_or_a_queue() -> None:
+    empty = NAMESPACES + '[[namespace]]\nname = "kept"\nkeys = "app:cache:kept:*"\n'
+    assert expendable(evidence({"app:cache:*": CACHED}, tables=empty)) == []
+    jobs = many("queue:cache:", 10, kind="list", ttl_s=None)
+    assert expendable(evidence({"queue:cache*": many("queue:cache", ttl_s=None), "queue:cache:*": jobs})) == []
+    # Words that no separator ends may go on in keys of others.
+    assert expendable(evidence({"cache-*": many("cache-", ttl_s=None), "*": words("a:b:", 300)})) == []
+
+
+def test_lines_that_protect_name_no_keys_of_others_either() -> None:
+    groups = {"app:*": words("app:"), "app:orders:*": many("app:orders:"), "elsewhere:*": many("elsewhere:")}
+    lines = policy(lines_of_policy(one("keys-outside-namespaces", evidence(groups))))
+    assert {namespace.keys for namespace in lines.namespaces} == {("app:orders:*",), ("elsewhere:*",)}
+    alone = evidence({"app:*": words("app:"), "app:*:x": many("app:1:x", 5), "*": words("", 9)})
+    assert "[[namespace]]" not in one("keys-outside-namespaces", alone).fix
+
+
+def test_the_policy_gets_no_lines_for_another_database() -> None:
+    seen = evidence(others=[(9, census({"app:cache:*": CACHED}, {}))])
+    finding = one("cache-keys-without-ttl", seen)
+    assert finding.database == 9
+    assert expendable(seen) == []
+
+
+def test_prefixes_of_which_nobody_can_tell_are_told_of_by_database() -> None:
+    kept = many("user:", ttl_s=None)
+    seen = evidence({"user:*": kept}, others=[(9, census({"org:*": kept}, {}))])
+    told = {one.database: one.text for one in found("cache-keys-without-ttl", seen)}
+    assert set(told) == {0, 9}
+    assert "org" not in told[0]
+    assert "user" not in told[9]
+
+
+def test_what_is_protected_is_never_advised_to_go() -> None:
+    tasks = many("app:tasks:", 50, ttl_s=None, idle_s=9 * DAY_S)
+    lists = [one._replace(name=b"app:tasks:x%d" % n) for n, one in enumerate(CHATS)]
+    seen = evidence({}, namespaces={"tasks": [*tasks, *lists]}, elements=elements(lists, Elements(500)))
+    assert one("long-term-storage", seen).fix == "move what has to stay to a database on disk"
+    assert "TRIM" not in one("message-histories", seen).fix
+    assert expendable(seen) == []
+
+
+def test_forgotten_data_that_nobody_called_a_cache_is_not_made_expendable() -> None:
+    seen = evidence({"acct:*": many("acct:", 50, ttl_s=None, idle_s=9 * DAY_S)})
+    assert "database on disk" in one("long-term-storage", seen).fix
+    assert expendable(seen) == []
+
+
+def test_nobody_is_told_to_evict_all_keys() -> None:
+    for policy_of_server in ("noeviction", "volatile-lru"):
+        for case in (evidence(), evidence({"user:*": many("user:", ttl_s=None)}), evidence({}, namespaces=pages())):
+            info = dict(case.survey.info) | {"maxmemory_policy": policy_of_server}
+            seen = replace(case, survey=replace(case.survey, info=info), governed=False)
+            assert not any("allkeys" in finding.fix for finding in diagnose(seen).findings)
+
+
+def test_a_queue_with_a_name_of_its_own_is_a_queue() -> None:
+    jobs = [key("emails", 90_000, ttl_s=None, kind="list"), key("_kombu.binding.emails", 100, ttl_s=None, kind="set")]
+    seen = evidence(
+        {"emails": jobs[:1], "_kombu.binding.emails": jobs[1:], "app:pages:*": many("app:pages:")},
+        elements=elements(jobs[:1], Elements(900)),
+    )
+    assert found("message-histories", seen) == []
+    alone = evidence({"emails": jobs[:1]}, elements=elements(jobs[:1], Elements(900)))
+    assert found("message-histories", alone) != []
+
+
+def test_no_prefix_is_made_up_that_may_be_taken() -> None:
+    finding = one("long-key-names", FIRES["long-key-names"][0])
+    assert "→" not in finding.fix
+    assert "RENAMENX" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("check", "seen"),
+    [
+        ("memory-limit", evidence(server='limit = "25MB"', used=30 * MB)),
+        ("memory-limit", evidence(server='limit = "25MB"', used=30 * MB, info={"maxmemory": "0"})),
+        ("memory-limit", evidence(info={"maxmemory": str(9000 * MB)}, used=8000 * MB)),
+        (
+            "fork-headroom",
+            evidence(info={"maxmemory": str(6000 * MB)}, settings={"save": "3600 1"}, used=5000 * MB),
+        ),
+    ],
+)
+def test_no_limit_below_what_is_in_use(check: str, seen: Evidence) -> None:
+    finding = one(check, seen)
+    assert "CONFIG SET maxmemory" not in finding.fix
+    assert "first free memory" in finding.fix
+
+
+def test_a_restart_is_advised_with_what_it_does_to_the_data() -> None:
+    waste = FIRES["fragmentation"][1]
+    assert one("fragmentation", waste).wins is None  # it frees nothing of used_memory
+    assert "nothing is saved" in one("fragmentation", waste).fix
+    assert "unknown" in one("fragmentation", replace(waste, settings=None)).fix
+    saving = replace(waste, settings={"save": "3600 1"})
+    assert "SHUTDOWN SAVE" in one("fragmentation", saving).fix
+
+
+def test_fixes_tell_what_they_cost() -> None:
+    queue = one("queue-under-eviction", FIRES["queue-under-eviction"][0]).fix
+    assert queue.index("spillgate run") < queue.index("CONFIG SET maxmemory-policy noeviction")
+    assert "PTTL" in one("just-over-compact-encoding", FIRES["just-over-compact-encoding"][0]).fix
+    assert "NOSCRIPT" in one("scripts", FIRES["scripts"][0]).fix
+    big = evidence({"a:*": [key("a:big", 3 * MB)]}, info={"mem_clients_normal": str(4 * MB)})
+    fix = one("client-buffers", big).fix
+    hard, soft = map(int, fix.split('"')[1].split()[1:3])
+    assert hard > soft > 3 * MB
+    assert "disconnects" in fix
+
+
+def test_names_alone_tell_where_no_prefix_was_found() -> None:
+    assert found("unnamespaced-keys", untimed({"*": many("k:", 300)})) == []
+    ids = [key(f"user{chr(97 + n // 26)}{chr(97 + n % 26)}:x") for n in range(200)]
+    assert one("unnamespaced-keys", evidence({"*": ids})).numbers["keys"] == Estimate.exact(200)
+
+
+def test_a_word_that_few_keys_share_is_masked_too() -> None:
+    seen = replace(
+        evidence({"tok-alice:*": many("tok-alice:", 3, 90_000, ttl_s=None), "user:*": many("user:", 50)}), masked=True
+    )
+    assert {group.name for group in seen.groups} == {"***", "user:*"}
+    told = [(one.text, one.fix, one.place, one.examples) for one in diagnose(seen).findings]
+    assert told
+    assert "alice" not in str(told)
+
+
+def test_lines_have_nothing_that_a_terminal_acts_on() -> None:
+    seen = evidence({"cache:\x1b[31m\x7f:*": many("cache:\x1b[31m\x7f:", ttl_s=None)})
+    fix = one("cache-keys-without-ttl", seen).fix
+    assert "\x7f" not in fix
+    assert "\x1b" not in fix
+    assert policy(lines_of_policy(one("cache-keys-without-ttl", seen))).namespaces[0].keys == (
+        "cache:\x1b\\[31m\x7f:*",
+    )
 
 
 @pytest.mark.parametrize("drawn", [60, 200])

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spillgate.census.overhead import UNEXPLAINED, added, databases, explain, keys_with_ttl
+from spillgate.census.overhead import UNEXPLAINED, databases, explain, keys_with_ttl
 from spillgate.model import Estimate
 
 DATA = Estimate(5_000_000, 4_900_000, 5_200_000)
@@ -86,7 +86,7 @@ ends = st.tuples(st.integers(0, 1 << 40), st.integers(0, 1 << 30), st.integers(0
 
 @given(st.lists(ends.map(lambda e: Estimate(e[0], e[0] - e[1], e[0] + e[2]))))
 def test_a_sum_is_of_the_values_and_less_uncertain_than_all_ends_together(parts: list[Estimate]) -> None:
-    total = added(parts)
+    total = Estimate.total(parts)
     assert total.value == sum(one.value for one in parts)
     low, high = sum(one.low for one in parts), sum(one.high for one in parts)
     assert low - 1e-3 <= total.low <= total.value <= total.high <= high + 1e-3

@@ -143,18 +143,3 @@ def test_the_length_of_a_pass_is_learned_from_the_calls() -> None:
     assert recent.known(0.0, 100_000, Level.NORMAL).pass_s == pytest.approx(1.0, rel=0.01)
     recent.saw_call(call(visited=1), 5.0)  # too few keys to tell
     assert recent.known(0.0, 100_000, Level.NORMAL).pass_s == pytest.approx(1.0, rel=0.01)
-
-
-def test_a_round_of_upkeep_counts_the_keys() -> None:
-    recent = Recent(POLICY)
-    recent.saw_round(call(5, 100, messages=RuleCount(30)), 1.0, 200)
-    assert recent.counts is not None
-    assert not recent.counts.complete
-    assert recent.counts.by_namespace["messages"] == Estimate(60, 30, 200)
-    recent.saw_round(call(0, 100, messages=RuleCount(12)), 2.0, 200)
-    assert recent.counts.complete
-    assert recent.counts.at_s == 2.0
-    assert recent.counts.by_namespace["messages"] == Estimate.exact(42)
-    # The next round is not done yet: the last exact counts stand.
-    recent.saw_round(call(5, 100, messages=RuleCount(1)), 3.0, 200)
-    assert recent.counts.by_namespace["messages"] == Estimate.exact(42)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from spillgate.census.rows import biggest_keys, kinds, masked, namespace_rows, prefix_rows, shown, ttl_classes
+from spillgate.census.rows import (
+    biggest_keys,
+    kinds,
+    masked,
+    namespace_rows,
+    prefix_rows,
+    shown,
+    tells_a_key,
+    ttl_classes,
+)
 from spillgate.model import Census, Estimate, KeySample, Survey, Usage
 
 exact = Estimate.exact
@@ -80,10 +89,18 @@ def test_databases_are_told_apart_and_added_up() -> None:
 
 
 def test_masked_names_keep_only_what_other_keys_share() -> None:
-    rows = prefix_rows(survey(census(usage("user:*:cart", (key(),)), usage("john", (key(),)), usage("*", (key(),)))))
-    assert masked("user:123:cart", rows) == "user:***"
-    assert masked("john", rows) == masked("johnny", rows) == "***"
-    assert masked("", ()) == "***"
+    shared = ("user:", "user:vip:", "")
+    assert masked("user:123:cart", shared) == "user:***"
+    assert masked("user:vip:ann", shared) == "user:vip:***"
+    assert masked("john", shared) == masked("", ()) == "***"
+
+
+def test_what_few_keys_have_in_common_is_a_part_of_their_names() -> None:
+    patterns = {"user:*:cart": 4, "tok-alice:*": 3, "*:alice": 1, "john": 9, "*": 1}
+    rows = prefix_rows(survey(census(*(usage(name, (key(),), keys=count) for name, count in patterns.items()))))
+    assert {row.name for row in rows if tells_a_key(row)} == {"tok-alice:*", "*:alice", "john"}
+    unsure = Usage("tok-alice:*", Estimate(500, 1, 900), exact(5), exact(5))
+    assert tells_a_key(*prefix_rows(survey(census(unsure, full=False))))
 
 
 def test_a_shown_name_is_one_line_that_does_nothing_to_a_terminal() -> None:

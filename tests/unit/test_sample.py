@@ -15,7 +15,7 @@ from spillgate.model import KeySample, Run, Tally
 
 NAMES = ("tasks", "pages")
 TREE = PrefixTree(b":", [(b"*",), (b"user", b"*"), (b"user", b"*", b"cart")])
-MOST_RUNS, MOST_DETAILS, MOST_BIGGEST = 200, 20_000, 20
+MOST_RUNS, MOST_DETAILS, MOST_BIGGEST = 1000, 20_000, 20
 
 
 def key(name: str, size: int | None = 100, ttl_ms: int | None = 1000) -> KeySample:

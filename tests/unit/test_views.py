@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from spillgate.config import parse_policy
-from spillgate.governor.recent import KeyCounts
 from spillgate.governor.state import State
 from spillgate.model import Census, Estimate, Level, Reading, Usage
 from spillgate.policy.pressure import Assessment, Limits
@@ -53,16 +52,21 @@ def assessed(level: Level = Level.NORMAL, fill_bytes_s: float = 0.0) -> Assessme
     )
 
 
-def census(at_s: float = 100.0, *, exact: bool = False) -> Census:
+def census() -> Census:
     rows = (
         Usage("users", Estimate(11.6, 5, 20), Estimate(4000.4, 3000, 5000), Estimate.exact(0)),
         Usage("messages", Estimate(80, 60, math.inf), None, Estimate.exact(3)),
     )
-    return Census(at_s, exact, 100, 145, rows, unregistered_keys=Estimate(45.5, 40, 50))
+    return Census(
+        100.0, exact=False, sampled_keys=100, total_keys=145, namespaces=rows, unregistered_keys=Estimate(45.5, 40, 50)
+    )
 
 
-def counted(at_s: float = 100.0, *, complete: bool = True) -> KeyCounts:
-    return KeyCounts(at_s, complete, {"users": Estimate.exact(12), "messages": Estimate.exact(87)})
+def counted() -> Census:
+    keys = {"users": 12, "messages": 87}
+    rows = tuple(Usage(name, Estimate.exact(number), None, None) for name, number in keys.items())
+    others = Estimate.exact(46)
+    return Census(100.0, exact=True, sampled_keys=145, total_keys=145, namespaces=rows, unregistered_keys=others)
 
 
 READ = State(
@@ -71,7 +75,7 @@ READ = State(
     assessment=assessed(),
     reading=Reading(at_s=100.0, used_bytes=USED, keys=145),
     at_unix_s=1_769_860_800.5,
-    counts=counted(),
+    census=counted(),
     capabilities=Capabilities(product="valkey", version="9.1.2", scan=True),
     readings=2,
 )
@@ -158,26 +162,14 @@ def test_what_does_not_count_towards_the_limit_is_left_out() -> None:
     assert (memory["used"], memory["available"]) == ("9MB", "14MB")
 
 
-@pytest.mark.parametrize(
-    ("counts", "sampled", "users", "exact"),
-    [
-        (counted(), None, 12, True),
-        (counted(99), census(100), 12, True),  # counted one by one a moment ago
-        (counted(10), census(100), 12, False),  # outdated: the estimate is better
-        (counted(complete=False), census(100), 12, False),
-        (None, census(100), 12, False),
-        (None, census(100, exact=True), 12, True),
-        (counted(complete=False), None, 12, False),
-        (None, None, None, None),
-    ],
-)
+@pytest.mark.parametrize(("seen", "users", "exact"), [(counted(), 12, True), (census(), 12, False), (None, None, None)])
 def test_keys_are_counted_where_possible_and_else_estimated(
-    counts: KeyCounts | None, sampled: Census | None, users: int | None, *, exact: bool | None
+    seen: Census | None, users: int | None, *, exact: bool | None
 ) -> None:
-    keys = redis_of(replace(READ, counts=counts, census=sampled))["keys"]
+    keys = redis_of(replace(READ, census=seen))["keys"]
     assert keys["byNamespace"]["ceo-platform:users:"] == users
     assert keys["exact"] is exact
-    assert keys["unregistered"] == (46 if sampled else None)
+    assert keys["unregistered"] == (46 if seen else None)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +182,7 @@ def test_a_rate_takes_two_readings(readings: int, fill: float, shown_fill: int |
 
 
 def test_a_snapshot_is_json_with_intervals_and_without_secrets() -> None:
-    text = json.dumps(views.snapshot(replace(READ, counts=None, census=census())), allow_nan=False)
+    text = json.dumps(views.snapshot(replace(READ, census=census())), allow_nan=False)
     snapshot = json.loads(text)
     assert "secret" not in text
     assert snapshot["url"] == "redis://me:***@127.0.0.1:6379/0"

@@ -2,9 +2,10 @@
 
 import math
 import random
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from spillgate.census.estimate import Draw
 from spillgate.census.sample import NEVER, Sample, SampleState, heavy_from
 from spillgate.keyspace import grow
 from spillgate.model import Census, Run
@@ -15,7 +16,7 @@ from spillgate.server.scanning import Ask, CallBounds, CensusReply, cursor_at, s
 # namespaces apart and to draw cut-offs from. THOROUGH sees every key of a small server.
 HURRIED, QUICK, THOROUGH = 2, 8, 200
 _QUICK_BOUNDS = CallBounds(keys=150, microseconds=700)
-_BOUNDS = CallBounds(keys=100, microseconds=500)
+_BOUNDS = CallBounds(keys=250, microseconds=1500)
 # The first so many keys are looked at one by one: they tell what prefixes there are and what a usual size is.
 _PILOT_KEYS = 2000
 # So few keys are all visited: that takes no longer than a sample would.
@@ -29,6 +30,7 @@ _LEAST_RUNS = 30
 # Of the runs that the error so far asks for: beyond them where they are near, else part of the way to look again there.
 _MARGIN, _PART_OF_THE_WAY = 1.05, 0.7
 _NEAR = 2.5
+_ROUNDING = 0.98  # of the error wanted: the total that it is a share of is an estimate as well
 GOLDEN = 0.6180339887498949
 """Multiples of it, modulo 1, are spread evenly however many there are: places to start from."""
 
@@ -109,6 +111,7 @@ class Collector:
         """
         can = self._gateway.capabilities
         if self._error > 0 and (can.random_cursor or can.random_key):
+            self.sample.draw = Draw.RUNS if can.random_cursor else Draw.KEYS
             if (yield from self._sampled()):
                 return
             self._start_over()
@@ -126,7 +129,7 @@ class Collector:
             if number == wanted:
                 self._end_pilot()
                 error = self.sample.widest()
-                wanted = _runs_wanted(number, error / self._error)
+                wanted = _runs_wanted(number, error / self._error / _ROUNDING)
             keys_wanted = wanted * self.sample.seen // number
             total = self.sample.total_keys
             if total <= _FEW_KEYS or keys_wanted > total * _LARGEST_PART:
@@ -151,6 +154,7 @@ class Collector:
 
     def _in_order(self) -> Iterator[Progress]:
         """Every key, from where the cursor stands."""
+        self.sample.draw = Draw.RUNS if self._gateway.capabilities.random_cursor else Draw.UNFAIR
         while not self.exact:
             self.cursor = self._take(_Place(self.cursor), lambda cursor: _Place(cursor) if cursor else None)
             self.exact = self.cursor == 0
@@ -195,7 +199,7 @@ class Collector:
             self.sample.divide(None, NEVER, every)  # a user who may not look at other keys
             return
         names = [key.name for run in pilots for group, key in run.details if group == 0]
-        heavy = heavy_from(key.size_bytes for run in pilots for _, key in run.details)
+        heavy = heavy_tail(pilots)
         self.sample.divide(grow(names, self._separator) if names else None, heavy, every, pilots)
 
     def _detail_every(self, total: int) -> int:
@@ -210,22 +214,24 @@ def _runs_wanted(number: int, times_too_wide: float) -> int:
     return math.ceil(predicted * (_MARGIN if predicted < _NEAR * number else _PART_OF_THE_WAY))
 
 
-def collect_census(gateway: Gateway, most_runs: int = QUICK) -> Census:
+def collect_census(gateway: Gateway, most_runs: int = QUICK, bounds: CallBounds = _QUICK_BOUNDS) -> Census:
     """A census by namespace alone: of every key where ``most_runs`` are enough for that, else of runs at random places.
 
     Raises:
         ServerError: the server failed.
     """
-    sample = Sample(gateway.table.names)
+    can = gateway.capabilities
+    draw = Draw.RUNS if can.random_cursor else Draw.KEYS if can.random_key else Draw.UNFAIR
+    sample = Sample(gateway.table.names, draw=draw)
     cursor = 0
     exact = False
-    in_order = not gateway.capabilities.random_cursor
+    in_order = draw is Draw.UNFAIR
     offset = scan_position(gateway.random_cursor()) / (1 << 64)
     for number in range(most_runs):
-        made_up = not in_order
-        start = cursor_at((offset + number * GOLDEN) % 1) if made_up else cursor
-        reply = gateway.census(start, _QUICK_BOUNDS, Ask(), made_up=made_up)
-        if number == 0 and made_up and reply.run.total_keys <= most_runs * _QUICK_BOUNDS.keys:
+        made_up = draw is Draw.RUNS and not in_order
+        start = cursor if in_order else cursor_at((offset + number * GOLDEN) % 1) if made_up else None
+        reply = gateway.census(start, bounds, Ask(), made_up=made_up)
+        if number == 0 and not in_order and reply.run.total_keys <= most_runs * bounds.keys:
             # Runs from random places would see the few keys there are several times, runs in order each of them once.
             in_order = True
             continue
@@ -234,4 +240,11 @@ def collect_census(gateway: Gateway, most_runs: int = QUICK) -> Census:
         exact = cursor == 0 and in_order
         if exact or (made_up and sample.seen > reply.run.total_keys * _LARGEST_PART):  # more would overlap
             break
-    return sample.census(gateway.now(), exact=exact, sizes_known=gateway.capabilities.memory_usage)
+    if in_order and not can.random_cursor:
+        sample.draw = Draw.UNFAIR
+    return sample.census(gateway.now(), exact=exact, sizes_known=can.memory_usage)
+
+
+def heavy_tail(runs: Iterable[Run]) -> int:
+    """The size from which on keys are better counted apart, as far as the details of these runs tell."""
+    return heavy_from(key.size_bytes for run in runs for _, key in run.details)

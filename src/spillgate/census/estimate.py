@@ -24,6 +24,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from spillgate.model import Estimate, Run, Tally
 
@@ -56,14 +57,22 @@ class _Sums:
     most: float
 
 
+class Draw(Enum):
+    """How the runs of a sample were drawn."""
+
+    RUNS = "runs of neighbours, none of them twice"
+    KEYS = "keys one by one, any of them again and again"
+    UNFAIR = "in the order of a server of which nobody knows how it orders keys"
+
+
 class Estimator:
     """Numbers for any group of keys, from the runs that were made.
 
     ``total_keys`` is what the database holds, keys past their TTL included; ``exact`` says that the runs hold every
-    key, each once.
+    key, each once. Keys drawn one by one may come again, so that they never are the whole (no finite population).
     """
 
-    def __init__(self, runs: Sequence[Run], total_keys: int, *, exact: bool) -> None:
+    def __init__(self, runs: Sequence[Run], total_keys: int, *, exact: bool, draw: Draw = Draw.RUNS) -> None:
         self._exact = exact
         self._runs = [run for run in runs if exact or (run.covered > 0 and run.visited + run.expired)]
         self._seen = sum(run.visited + run.expired for run in runs)
@@ -74,6 +83,9 @@ class Estimator:
         calls = len(self._runs)
         self._t = _T95[calls - 2] if 0 <= calls - 2 < len(_T95) else _Z95 + 2.4 / max(1, calls - 1)
         self._unseen = max(0.0, 1 - self._seen / total_keys) if total_keys else 0.0
+        self._fair = calls >= _LEAST_RUNS and draw is not Draw.UNFAIR
+        if draw is Draw.KEYS and total_keys:
+            self._unseen = 1.0
         self._met = _by_group(self._runs, exact=exact)
         whole = Tally.total(tally for met in self._met.values() for _, tally in met)
         squares = math.fsum(run.light_squares for run in runs), math.fsum(run.heavy_squares for run in runs)
@@ -108,7 +120,7 @@ class Estimator:
         groups = tuple(groups)
         if self._any(groups, _unsized):
             return None
-        return _added(*(self._sum(groups, *part) for part in self._parts))
+        return Estimate.total(self._sum(groups, *part) for part in self._parts)
 
     def avg_bytes(self, groups: Iterable[int]) -> Estimate | None:
         """What one of them takes; None where there is none, or the server did not tell of all."""
@@ -119,9 +131,9 @@ class Estimator:
         if not whole.n:
             return None
         mean = whole.x / whole.n
-        if self._exact or len(self._runs) < _LEAST_RUNS:
+        if self._exact or not self._fair:
             return Estimate(mean, *((mean, mean) if self._exact else (0.0, math.inf)))
-        return _added(*(self._mean(groups, whole.hits, *part) for part in self._parts))
+        return Estimate.total(self._mean(groups, whole.hits, *part) for part in self._parts)
 
     def _mean(self, groups: Sequence[int], keys: int, weigh: Weigh, count: Weigh, usual: float) -> Estimate:
         """What such bytes add to the size of one key, of ``keys`` that were seen."""
@@ -172,7 +184,7 @@ class Estimator:
 
     def _share(self, sums: _Sums) -> Estimate:
         """A number of keys. Of more than half of all keys the rest is estimated: it is the smaller, and as certain."""
-        if len(self._runs) < _LEAST_RUNS:
+        if not self._fair:
             return self._single(sums)
         share = sums.x / sums.n
         usual = self._unseen / max(1, self._seen)
@@ -187,14 +199,14 @@ class Estimator:
         sums = self._gather(groups, weigh, count)
         if self._exact:
             return Estimate.exact(sums.x)
-        if len(self._runs) < _LEAST_RUNS:
+        if not self._fair:
             return self._single(sums)
         ratio = sums.x / sums.n
         low, high = self._score(ratio, self._variance(sums, ratio), sums.hits, usual * self._unseen)
         return self._scaled(ratio, low, high, sums.most)
 
     def _single(self, sums: _Sums) -> Estimate:
-        """One call tells nothing about the spread between calls."""
+        """One call tells nothing about the spread between calls, an unfair sample nothing about what it left out."""
         value = max(sums.x / sums.n * self._total if sums.n else 0.0, sums.most)
         return Estimate(value, sums.most, math.inf if self._unseen else value)
 
@@ -229,13 +241,6 @@ def _by_group(runs: Sequence[Run], *, exact: bool) -> dict[int, list[tuple[int, 
     if not exact:
         return met
     return {group: [(0, Tally.total(tally for _, tally in found))] for group, found in met.items()}
-
-
-def _added(*parts: Estimate) -> Estimate:
-    """The sum of independent estimates: distances to the ends add as the sides of a right angle do (MOVER)."""
-    value = math.fsum(part.value for part in parts)
-    low = value - math.hypot(*(part.value - part.low for part in parts))
-    return Estimate(value, low, value + math.hypot(*(part.high - part.value for part in parts)))
 
 
 def quantile(values: Sequence[float], share: float, *, exact: bool = False) -> Estimate | None:

@@ -4,10 +4,12 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from spillgate.census.inside import Inside
 from spillgate.config import Policy
+from spillgate.errors import BudgetExhausted
 from spillgate.model import Estimate, KeySample, Reading, Survey
 from spillgate.policy.findings import USUAL_KEYS, Clients, Evidence
 from spillgate.server.facts import Facts
@@ -31,6 +33,8 @@ _SETTINGS = (
     "zset-max-ziplist-entries",
     "zset-max-ziplist-value",
 )
+_Told = TypeVar("_Told")
+
 _MOST_CLIENTS = 2000
 _IDLE_CLIENT_S = 3600
 _LOOKS = 6
@@ -53,37 +57,45 @@ class Closeness:
 def gather(gateway: Gateway, policy: Policy, survey: Survey, closeness: Closeness | None = None) -> Evidence:
     """The evidence that comes to a ``survey`` of the probed ``gateway``'s server; nothing is changed.
 
+    What the day's commands are not enough for is unknown.
+
     Raises:
         ServerError: the server failed.
-        BudgetExhausted: the day's commands are spent.
     """
     close = closeness or Closeness()
     facts, reasons = gateway.facts, dict(_REASONS)
-    listeners = facts.subscribers(CHANNEL)
+
+    def afford(ask: Callable[[], _Told], *fields: str) -> _Told | None:
+        try:
+            return ask()
+        except BudgetExhausted:
+            reasons.update(dict.fromkeys(fields, "the day's commands are spent"))
+            return None
+
+    listeners = afford(lambda: facts.subscribers(CHANNEL), "governed")
     first = Evidence(
         policy,
         survey,
-        settings=facts.settings(_SETTINGS),
-        clients=_clients(facts, survey),
-        known=_usual(facts),
-        default_user_open=_open(facts, policy, gateway.capabilities.user),
+        settings=afford(lambda: facts.settings(_SETTINGS), "settings"),
+        clients=afford(lambda: _clients(facts, survey), "clients"),
+        known=afford(lambda: _usual(facts), "known") or (),
+        default_user_open=afford(lambda: _open(facts, policy, gateway.capabilities.user), "default_user_open"),
         governed=None if listeners is None else listeners > 0,
         reasons=reasons,
         masked=close.masked,
     )
     inside = Inside(gateway)
-    if close.values:
-        inside.look(first)
-    else:
+    looked = close.values and afford(lambda: inside.look(first) or True, "values", "elements") is not None
+    if not close.values:
         reasons |= dict.fromkeys(("values", "elements"), "values and lengths were left alone: --no-values")
-    growth = _watch(gateway, close)
-    if close.values and close.growth_s:
-        inside.look_again()
+    growth = afford(lambda: _watch(gateway, close), "growth_bytes_s")
+    if looked and close.growth_s:
+        afford(inside.look_again)
     return replace(
         first,
         growth_bytes_s=growth,
-        values=inside.values if close.values and inside.may_read else None,
-        elements=inside.elements if close.values and inside.may_count else None,
+        values=inside.values if looked and inside.may_read else None,
+        elements=inside.elements if looked and inside.may_count else None,
     )
 
 

@@ -19,8 +19,7 @@ Tried on Redis 6.2 and 7.0 and on Valkey 9.1: what remains unexplained is what a
 and about 0.2 MB that any server takes after its start (tests/server/test_survey.py).
 """
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from spillgate.model import Estimate
@@ -77,14 +76,6 @@ def keys_with_ttl(info: Mapping[str, str]) -> int:
 def databases(info: Mapping[str, str]) -> list[int]:
     """The numbers of the logical databases that have keys, by the keyspace section of INFO."""
     return sorted(int(name[2:]) for name in info if name.startswith("db") and name[2:].isdecimal())
-
-
-def added(estimates: Iterable[Estimate]) -> Estimate:
-    """The sum of independent estimates: distances to the ends add as the sides of a right angle do (MOVER)."""
-    listed = tuple(estimates)
-    value = math.fsum(one.value for one in listed)
-    below = math.hypot(*(one.value - one.low for one in listed))
-    return Estimate(value, value - below, value + math.hypot(*(one.high - one.value for one in listed)))
 
 
 def _tables_bytes(stats: Mapping[str, Any], expires: int) -> int | None:

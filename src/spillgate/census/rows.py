@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from itertools import chain
 
 from spillgate.census.estimate import quantile, shares
-from spillgate.census.overhead import added
+from spillgate.errors import MASK
 from spillgate.model import Census, Estimate, KeySample, Survey, Usage
 
 TTL_BOUNDS_S = {"1m": 60.0, "10m": 600.0, "1h": 3600.0, "1d": 86_400.0, "7d": 604_800.0}
 """The upper bounds of the classes of TTLs. Beside them there are ``none`` and ``more``."""
 
-MASK = "***"
+_SEVERAL = 4  # keys; what fewer have in common is a part of their names
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +86,14 @@ def biggest_keys(survey: Survey) -> list[tuple[int, KeySample]]:
     return sorted(met, key=lambda found: found[1].size_bytes or 0, reverse=True)
 
 
-def masked(name: str, rows: Iterable[Row]) -> str:
-    """A key's name, or that of a prefix that is a whole key's, without what is not the prefix of others as well."""
-    known = (row.prefix for row in rows if row.prefix != row.name and name.startswith(row.prefix))
-    return max(known, key=len, default="") + MASK
+def tells_a_key(row: Row) -> bool:
+    """Whether the row of a prefix has a key's own name, or a part of one: it need not be what several keys share."""
+    return "*" not in row.name or (row.name != "*" and row.keys.low < _SEVERAL)
+
+
+def masked(name: str, shared: Iterable[str]) -> str:
+    """A name without what comes after the longest of the ``shared`` prefixes."""
+    return max((prefix for prefix in shared if name.startswith(prefix)), key=len, default="") + MASK
 
 
 def shown(name: bytes | str) -> str:
@@ -168,7 +172,7 @@ def _over_all(survey: Survey, spread: Callable[[Usage, Census], Mapping[str, Est
     for _, census in survey.databases:
         for word, keys in spread(_pooled(census), census).items():
             found.setdefault(word, []).append(keys)
-    return {word: added(estimates) for word, estimates in found.items()}
+    return {word: Estimate.total(estimates) for word, estimates in found.items()}
 
 
 def _pooled(census: Census) -> Usage:
@@ -178,7 +182,7 @@ def _pooled(census: Census) -> Usage:
     live = (total,) * 3 if census.exact else (total - expired.value, total - expired.high, total - expired.low)
     keys = Estimate(*(max(0.0, end) for end in live))
     no_ttl = [usage.no_ttl for usage in usages if usage.no_ttl is not None]
-    without = added(no_ttl)
+    without = Estimate.total(no_ttl)
     capped = Estimate(min(without.value, keys.high), min(without.low, keys.high), min(without.high, keys.high))
     sample = tuple(chain.from_iterable(usage.sample for usage in usages))
     return Usage("", keys, None, capped if len(no_ttl) == len(usages) else None, sample)

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
 
-from spillgate.census.estimate import Estimator
+from spillgate.census.estimate import Draw, Estimator
 from spillgate.keyspace import PrefixTree
 from spillgate.model import Census, KeySample, Run, Tally, Usage
 
 # Runs kept apart. Beyond that those of like density are merged: the variance between them stays as fair as before.
 _MOST_RUNS = 200
+_MERGE = 5  # times as many are kept before they are merged: that is work
 _MOST_DETAILS = 20_000
 _MOST_BIGGEST = 20
 _LEAST_BIG_BYTES = 4096
@@ -42,13 +43,15 @@ class Sample:
     ``detail_every`` is how many keys of a run stand behind each one that is kept with its details.
     """
 
-    def __init__(self, names: Sequence[str], detail_every: int = 1) -> None:
+    def __init__(self, names: Sequence[str], detail_every: int = 1, draw: Draw = Draw.RUNS) -> None:
+        self.draw = draw
         self.tree: PrefixTree | None = None
         self.heavy_bytes = NEVER
         self.detail_every = detail_every
         self.total_keys = 0
         self.seen = 0
         self._names = names
+        self._expired = 0
         self._runs: list[Run] = []
         self._details: list[tuple[int, KeySample]] = []
         self._biggest: dict[bytes, tuple[int, KeySample]] = {}
@@ -73,6 +76,7 @@ class Sample:
         self.heavy_bytes, self.detail_every = state.heavy_bytes, state.detail_every
         self.total_keys, self.seen = state.total_keys, state.seen
         self._runs, self._details = list(state.runs), list(state.details)
+        self._expired = sum(run.expired for run in self._runs)
         self._biggest = {key.name: (group, key) for group, key in state.biggest}
 
     @property
@@ -84,13 +88,13 @@ class Sample:
 
     def add(self, run: Run) -> None:
         """One more run."""
-        self.total_keys = run.total_keys + sum(seen.expired for seen in self._runs)  # SCAN has dropped these meanwhile
+        self.total_keys = run.total_keys + self._expired  # SCAN has dropped these meanwhile
+        self._expired += run.expired
         self.seen += run.visited + run.expired
         self._keep(run)
-        self._runs.append(replace(run, details=(), biggest=()))
-        if len(self._runs) > _MOST_RUNS:
-            self._runs.sort(key=_density)
-            self._runs = [_merged(self._runs[i : i + 2]) for i in range(0, len(self._runs), 2)]
+        self._runs.append(replace(run, details=(), biggest=()) if run.details or run.biggest else run)
+        if len(self._runs) > _MERGE * _MOST_RUNS:
+            self._runs = _reduced(self._runs)
 
     def _keep(self, run: Run) -> None:
         self._details += run.details
@@ -119,7 +123,7 @@ class Sample:
 
     def estimator(self, *, exact: bool) -> Estimator:
         """What asks these runs for numbers."""
-        return Estimator(self._runs, self.total_keys, exact=exact)
+        return Estimator(_reduced(self._runs), self.total_keys, exact=exact, draw=self.draw)
 
     def widest(self) -> float:
         """The largest error of any namespace or prefix, as a share of all bytes, or of all keys without sizes."""
@@ -198,6 +202,14 @@ def _shown(text: bytes) -> str:
 def _density(run: Run) -> float:
     """Keys by the share of the table that the run covered: what it counts for in an estimate."""
     return (run.visited + run.expired) / run.covered
+
+
+def _reduced(runs: Sequence[Run]) -> list[Run]:
+    """The same in no more runs than are worth telling apart; those of like density become one."""
+    if len(runs) <= _MOST_RUNS:
+        return list(runs)
+    ordered, chunk = sorted(runs, key=_density), math.ceil(len(runs) / _MOST_RUNS)
+    return [_merged(ordered[i : i + chunk]) for i in range(0, len(ordered), chunk)]
 
 
 def _merged(runs: Sequence[Run]) -> Run:

@@ -1,15 +1,16 @@
 """A census of every database of a server, and what else its memory holds."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spillgate.census.checkpoint import Checkpoint, Subject
 from spillgate.census.collect import Collector, CollectorState, Progress
-from spillgate.census.overhead import added, databases, explain
+from spillgate.census.overhead import databases, explain
 from spillgate.errors import BudgetExhausted, CommandUnavailable, ServerError, ServerUnreachable, SpillgateError
 from spillgate.model import Census, Estimate, Survey
+from spillgate.server.capabilities import Capabilities
 from spillgate.server.gateway import Gateway
 from spillgate.server.scanning import ScanTable
 
@@ -61,6 +62,8 @@ class _Survey:
         began_s = self.gateway.now()
         if not self.gateway.capabilities.scan:
             raise CommandUnavailable("SCAN is forbidden to this user or plan: without it no key can be looked at")
+        if not self.gateway.capabilities.count:
+            raise CommandUnavailable("DBSIZE is forbidden to this user or plan: without it nothing tells how many keys")
         info = self.gateway.info()
         if "used_memory" not in info:
             raise ServerError("INFO does not tell used_memory: nothing can be said about this server's memory")
@@ -68,8 +71,7 @@ class _Survey:
         with self._kept(info.get("run_id")):
             self._visit_all([number for number in databases(info) if number != self.gateway.database])
             info, overhead = self._explained(info)
-        if not self.gateway.capabilities.memory_usage:
-            self.notes.append("MEMORY USAGE is forbidden: sizes are unknown, what is unexplained holds the data")
+        self.notes += _unknown(self.gateway.capabilities, info, [census for _, census in self.found])
         used, seconds = int(info["used_memory"]), self.gateway.now() - began_s
         return Survey(used, tuple(self.found), overhead, info, seconds, self.partial, tuple(self.notes))
 
@@ -95,7 +97,7 @@ class _Survey:
         except SpillgateError:
             self.checkpoint.save(subject, self.passes)
             raise
-        if self.stopped:
+        if self.partial:
             self.checkpoint.save(subject, self.passes)
         else:
             self.checkpoint.delete()
@@ -161,9 +163,32 @@ class _Survey:
         return info, explain(int(info["used_memory"]), data_of(self.found), info, *facts)
 
 
+def _unknown(can: Capabilities, info: Mapping[str, str], found: Sequence[Census]) -> Iterator[str]:
+    """What is told of no key, or not of each, and why."""
+    usages = [usage for census in found for usage in census.namespaces + census.prefixes]
+    if not can.memory_usage:
+        yield "MEMORY USAGE is forbidden: sizes are unknown, what is unexplained holds the data"
+    elif any(usage.bytes is None for usage in usages):
+        yield "MEMORY USAGE is forbidden for some keys: their sizes are unknown, what is unexplained holds them"
+    if any(usage.no_ttl is None for usage in usages):
+        yield "PTTL is forbidden, for some keys at least: how long they live is unknown"
+    # Neither is tried beforehand: on servers with latency histograms every command ever given costs 24 KB for good.
+    sample = [key for usage in usages for key in usage.sample]
+    no_encodings = bool(sample) and all(key.encoding is None for key in sample)
+    no_types = bool(sample) and all(key.type is None for key in sample)
+    if no_encodings:
+        yield "OBJECT is forbidden: idle times and encodings are unknown"
+    elif "lfu" in info.get("maxmemory_policy", ""):
+        yield f"idle times are unknown: under {info['maxmemory_policy']} the server keeps none"
+    elif not can.idle and info.get("role") != "slave":
+        yield "OBJECT IDLETIME is forbidden: idle times are unknown"
+    if no_types or any(key.encoding and not key.type for key in sample):
+        yield f"TYPE is forbidden: types are unknown{'' if no_encodings else ', but for strings'}"
+
+
 def data_of(found: Iterable[tuple[int, Census]]) -> Estimate:
     """The data as far as its size is known: what the rows add up to, in whole bytes, with the error of the total."""
-    return added(_data(census) for _, census in found)
+    return Estimate.total(_data(census) for _, census in found)
 
 
 def _data(census: Census) -> Estimate:

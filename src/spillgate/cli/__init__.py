@@ -6,13 +6,21 @@ emergency procedure, ``screens`` what people read, ``output`` where it goes and 
 
 import sys
 
-from spillgate.cli.commands import app
-from spillgate.cli.output import fail
-from spillgate.errors import SpillgateError
-
 
 def main() -> None:
     """Run the command that was typed, and exit with its code."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(130)  # output.Exit.INTERRUPTED, which may not have come that far
+
+
+def _run() -> None:
+    # Imports take most of the first half second, in which Ctrl-C is no reason for a traceback.
+    from spillgate.cli.commands import app  # noqa: PLC0415
+    from spillgate.cli.output import fail  # noqa: PLC0415
+    from spillgate.errors import SpillgateError  # noqa: PLC0415
+
     try:
         app(prog_name="spillgate")
     except SpillgateError as error:

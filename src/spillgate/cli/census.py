@@ -13,13 +13,10 @@ from spillgate.census.checkpoint import Checkpoint
 from spillgate.census.collect import Progress
 from spillgate.census.survey import take_survey
 from spillgate.cli.census_report import Report, document, table
-from spillgate.cli.options import PolicySource
+from spillgate.cli.options import PolicySource, gateway_of, let_others_go_first
 from spillgate.cli.output import Exit, console, emit
 from spillgate.config import Policy
 from spillgate.errors import ConfigError, ServerError
-from spillgate.governor.clock import Clock, CommandMeter
-from spillgate.server.gateway import Gateway
-from spillgate.server.scanning import ScanTable
 from spillgate.units import parse_share
 
 _DEFAULT_ERROR = 0.01
@@ -97,7 +94,8 @@ def count(request: Request) -> Exit:
     wanted, separator, policy = request.wanted_error(), request.one_separator(), request.policy()
     checkpoint = Checkpoint(request.resume) if request.resume else None
     began_s = time.monotonic()
-    with closing(_gateway(policy)) as gateway, _stoppable() as asked_to_stop, _progress() as on_progress:
+    let_others_go_first()
+    with closing(gateway_of(policy)) as gateway, _stoppable() as asked_to_stop, _progress() as on_progress:
         gateway.probe()
         if request.replica is not None and gateway.info().get("role") != "slave":
             raise _refused("--replica", "this server is no replica: name it with --url")
@@ -116,23 +114,12 @@ def count(request: Request) -> Exit:
     report = Report.of(policy, survey, mask=request.mask)
     report = replace(report, survey=replace(survey, seconds=time.monotonic() - began_s))
     _print(report, request)
-    if not asked_to_stop():
-        return Exit.FINE
     _tell_kept(request.resume)
-    return Exit.INTERRUPTED
+    return Exit.INTERRUPTED if asked_to_stop() else Exit.FINE
 
 
 def _refused(option: str, message: str) -> ConfigError:
     return ConfigError(message, source="command line", key=option)
-
-
-def _gateway(policy: Policy) -> Gateway:
-    meter = CommandMeter(policy.monitor.commands_per_day, Clock())
-    table = ScanTable(policy.namespaces)
-    gateway = Gateway(
-        policy.server, table, clock=time.monotonic, allow=lambda: meter.budget(gateway.commands).remaining
-    )
-    return gateway
 
 
 def _tell_kept(file: Path | None) -> None:

@@ -2,17 +2,16 @@
 
 import csv
 import io
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from spillgate.census.rows import Row, masked, namespace_rows, prefix_rows, shown
+from spillgate.census.rows import Row, masked, namespace_rows, prefix_rows, shown, tells_a_key
 from spillgate.census.survey import data_of
+from spillgate.cli.output import ends
 from spillgate.config import Policy
 from spillgate.keyspace import Keyspace
 from spillgate.model import Estimate, KeySample, Survey
 
-_ENDS = ("value", "low", "high")
 # The numbers of a row, each with the decimals that it is told with.
 _NUMBERS: Mapping[str, tuple[Callable[[Row], Estimate | None], int]] = {
     "keys": (lambda row: row.keys, 0),
@@ -38,15 +37,19 @@ class Report:
     survey: Survey
     namespaces: tuple[Row, ...]
     prefixes: tuple[Row, ...]
-    mask: bool
+    shared: tuple[str, ...] | None
+    """What of a key's name may be shown: one of these that it begins with. None: all of it."""
 
     @classmethod
     def of(cls, policy: Policy, survey: Survey, *, mask: bool) -> "Report":
         """Work out the rows."""
         namespaces = namespace_rows(survey, Keyspace(policy.namespaces).prefixes)
-        found = prefix_rows(survey)
-        report = cls(policy, survey, namespaces, found, mask)
-        return replace(report, prefixes=tuple(map(report.without_name, found))) if mask else report
+        prefixes = prefix_rows(survey)
+        if not mask:
+            return cls(policy, survey, namespaces, prefixes, None)
+        shared = tuple(row.prefix for row in (*namespaces, *(row for row in prefixes if not tells_a_key(row))))
+        told = tuple(_without_name(row, shared) if tells_a_key(row) else row for row in prefixes)
+        return cls(policy, survey, namespaces, told, shared)
 
     @property
     def exact(self) -> bool:
@@ -77,14 +80,12 @@ class Report:
     def name_of(self, key: KeySample) -> str:
         """A key as it may be shown."""
         text = key.name.decode(errors="backslashreplace")
-        return masked(text, self.namespaces + self.prefixes) if self.mask else text
+        return text if self.shared is None else masked(text, self.shared)
 
-    def without_name(self, row: Row) -> Row:
-        """The row of a prefix; without a wildcard that is the name of a key."""
-        if "*" in row.name:
-            return row
-        name = masked(row.name, self.namespaces + self.prefixes)
-        return replace(row, name=name, prefix=name)
+
+def _without_name(row: Row, shared: tuple[str, ...]) -> Row:
+    name = masked(row.name, shared)
+    return replace(row, name=name, prefix=name)
 
 
 def document(report: Report) -> dict[str, object]:
@@ -98,7 +99,7 @@ def document(report: Report) -> dict[str, object]:
         "seconds": round(survey.seconds, 4),
         "used_memory": survey.used_bytes,
         "limit_bytes": report.limit_bytes,
-        "data": _estimate(report.data),
+        "data": None if report.data is None else ends(report.data),
         "overhead": {cause: round(size.value) for cause, size in survey.overhead.items()},
         "namespaces": [_row(row, report) for row in report.namespaces],
         "prefixes": [_row(row, report) for row in report.prefixes],
@@ -123,7 +124,8 @@ def _row(row: Row, report: Report) -> dict[str, object]:
 
 
 def _numbers(row: Row) -> dict[str, dict[str, float | None] | None]:
-    return {name: _estimate(value(row), digits) for name, (value, digits) in _NUMBERS.items()}
+    found = {name: (value(row), digits) for name, (value, digits) in _NUMBERS.items()}
+    return {name: None if estimate is None else ends(estimate, digits) for name, (estimate, digits) in found.items()}
 
 
 def _key(key: KeySample, report: Report) -> dict[str, object]:
@@ -138,36 +140,22 @@ def _key(key: KeySample, report: Report) -> dict[str, object]:
 
 
 def _estimates(found: Mapping[str, Estimate]) -> dict[str, object]:
-    return {word: _estimate(estimate) for word, estimate in found.items()}
-
-
-def _estimate(estimate: Estimate | None, digits: int = 0) -> dict[str, float | None] | None:
-    """An end of the interval that is not known is None."""
-    if estimate is None:
-        return None
-    ends = (estimate.value, estimate.low, estimate.high)
-    return dict(zip(_ENDS, (_rounded(end, digits) for end in ends), strict=True))
-
-
-def _rounded(number: float, digits: int) -> float | None:
-    if not math.isfinite(number):
-        return None
-    return round(number, digits or None)
+    return {word: ends(estimate) for word, estimate in found.items()}
 
 
 def table(report: Report) -> str:
     """What ``--csv`` prints: a line for each namespace and prefix (RFC 4180)."""
-    ends = [f"{name}{end}" for name in _NUMBERS for end in ("", "_low", "_high")]
+    numbers = [f"{name}{end}" for name in _NUMBERS for end in ("", "_low", "_high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["kind", "database", "name", "prefix", *ends, "biggest_key", "biggest_bytes"])
+    writer.writerow(["kind", "database", "name", "prefix", *numbers, "biggest_key", "biggest_bytes"])
     for kind, rows in (("namespace", report.namespaces), ("prefix", report.prefixes)):
         writer.writerows(_line(kind, row, report) for row in rows)
     return out.getvalue()
 
 
 def _line(kind: str, row: Row, report: Report) -> list[object]:
-    numbers = [number[end] if number else None for number in _numbers(row).values() for end in _ENDS]
+    numbers = [end for number in _numbers(row).values() for end in (number.values() if number else (None,) * 3)]
     biggest = [_cell(report.name_of(row.biggest)), row.biggest.size_bytes] if row.biggest else [None, None]
     return [kind, row.database, _cell(row.name), _cell(row.prefix), *numbers, *biggest]
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from spillgate.census.overhead import added
 from spillgate.census.rows import Row, biggest_keys, kinds, shown, ttl_classes
 from spillgate.cli.census_report import Report
 from spillgate.cli.output import show
@@ -81,7 +80,7 @@ def _rows(rows: Sequence[Row], report: Report, top: int) -> Table | None:
     for row in rows[:top]:
         table.add_row(*([str(row.database)] if several else []), *_cells(row, used))
     if rest := rows[top:]:
-        keys, size = added(row.keys for row in rest), _sum(rest)
+        keys, size = Estimate.total(row.keys for row in rest), _sum(rest)
         more = [f"{len(rest):,} more", _count(keys), _bytes(size), _share(size, used), "", "", "", "", ""]
         table.add_row(*([""] if several else []), *more)
     return table
@@ -136,18 +135,21 @@ def _sum(rows: Iterable[Row]) -> Estimate | None:
     """Their bytes; None where not all are known."""
     sizes = [row.bytes for row in rows]
     known = [size for size in sizes if size is not None]
-    return added(known) if len(known) == len(sizes) else None
+    return Estimate.total(known) if len(known) == len(sizes) else None
 
 
 def _with_error(estimate: Estimate | None, write: Callable[[float], str]) -> str:
-    """The number and how far off it may be."""
+    """The number and how far off it may be: to one side alone where it cannot be off to the other."""
     if estimate is None:
         return "unknown"
     if estimate.is_exact:
         return write(estimate.value)
     if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
         return f"about {write(estimate.value)}"
-    return f"{write(estimate.value)} ±{write(max(estimate.high - estimate.value, estimate.value - estimate.low))}"
+    sides = estimate.value - estimate.low, estimate.high - estimate.value
+    below, above = (write(max(0.0, side)) != write(0.0) for side in sides)
+    sign = "±" if below == above else "+" if above else "-"
+    return f"{write(estimate.value)} {sign}{write(max(sides))}"
 
 
 def _bytes(estimate: Estimate | None) -> str:

@@ -1,6 +1,5 @@
 """``spillgate doctor``: what was typed, the examination, its document, and how the command ends."""
 
-import math
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -9,16 +8,13 @@ from dataclasses import dataclass
 from spillgate.census.evidence import Closeness, gather
 from spillgate.census.survey import take_survey
 from spillgate.cli.census import Request as CensusRequest
-from spillgate.cli.options import PolicySource
-from spillgate.cli.output import Exit, console, emit
+from spillgate.cli.options import PolicySource, gateway_of, let_others_go_first
+from spillgate.cli.output import Exit, console, emit, ends, rounded
 from spillgate.config import Policy
 from spillgate.errors import ConfigError, mask_url
-from spillgate.governor.clock import Clock, CommandMeter
 from spillgate.model import Estimate
 from spillgate.policy.findings import Diagnosis, Evidence, Finding, Severity, diagnose
 from spillgate.server.capabilities import Capabilities
-from spillgate.server.gateway import Gateway
-from spillgate.server.scanning import ScanTable
 from spillgate.units import parse_duration
 
 # So few keys are all looked at one by one, which takes no longer than a sample of them.
@@ -94,15 +90,9 @@ def examine(request: Request) -> Exit:
 
 
 def _examination(policy: Policy, wanted: float, close: Closeness) -> Examination:
-    meter = CommandMeter(policy.monitor.commands_per_day, Clock())
     began_s = time.monotonic()
-    gateway = Gateway(
-        policy.server,
-        ScanTable(policy.namespaces),
-        clock=time.monotonic,
-        allow=lambda: meter.budget(gateway.commands).remaining,
-    )
-    with closing(gateway):
+    let_others_go_first()
+    with closing(gateway_of(policy)) as gateway:
         gateway.probe()
         seen = gateway.read()
         if seen.keys is not None and seen.keys + (seen.other_keys or 0) <= _FEW_KEYS:
@@ -148,9 +138,6 @@ def _finding(finding: Finding) -> Mapping[str, object]:
 
 
 def _number(number: Estimate | float | str | None) -> object:
-    """As in the document of the census; an end of an interval that is not known is None."""
     if isinstance(number, Estimate):
-        return {"value": _number(number.value), "low": _number(number.low), "high": _number(number.high)}
-    if isinstance(number, float):
-        return round(number, 4) if math.isfinite(number) else None
-    return number
+        return ends(number, 4)
+    return rounded(number, 4) if isinstance(number, float) else number

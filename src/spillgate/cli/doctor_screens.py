@@ -31,9 +31,9 @@ def tell(done: Examination) -> None:
         show("", _finding(finding))
     if done.diagnosis.unable:
         show("", "could not run:")
-        show(*(f"  {check}: {reason}" for check, reason in done.diagnosis.unable.items()))
+        show(*(f"  {check}: {shown(reason)}" for check, reason in done.diagnosis.unable.items()))
     for note in done.evidence.survey.notes:
-        show("", f"note: {note}")
+        show("", f"note: {shown(note)}")
 
 
 def _overview(done: Examination) -> dict[str, str]:
@@ -47,7 +47,7 @@ def _overview(done: Examination) -> dict[str, str]:
     return {
         "server": f"{done.server}, {can.product} {can.version or 'of unknown version'}",
         "memory": f"{format_bytes(used)}{of}, {evidence.keys:,} keys",
-        "findings": f"{found}{unable}; took {format_duration(round(done.seconds, 1))}",
+        "findings": f"{found}{unable}; took {format_duration(round(done.seconds, 3))}",
     }
 
 
@@ -58,18 +58,18 @@ def _finding(finding: Finding) -> Group:
 def _heading(finding: Finding) -> Text:
     label = finding.severity.label
     where = f" in {shown(finding.place)}" if finding.place else ""
-    if finding.database and finding.place is None:
-        where = f" in db{finding.database}"
+    if finding.database is not None:  # nothing may be pasted into the policy of another
+        where += f", db{finding.database}" if where else f" in db{finding.database}"
     wins = f": {_size(finding.wins)} to win" if finding.wins else ""
     heading = Text(f"{label:<{_INDENT}}", _STYLES[finding.severity])
     return heading.append(f"{finding.title}{where}{wins}", "bold").append(f"  [{finding.check}]", "dim")
 
 
 def _lines(finding: Finding) -> Iterator[RenderableType]:
-    yield Text(finding.text)
+    yield Text(shown(finding.text))
     if finding.examples:
-        yield Text(f"such as {', '.join(finding.examples)}", "dim")
-    first, *rest = finding.fix.split("\n")
+        yield Text(f"such as {shown(', '.join(finding.examples))}", "dim")
+    first, *rest = map(shown, finding.fix.split("\n"))
     yield Text(f"fix: {first}", "green")
     for line in rest:
         yield Text(f"    {line}", "green")

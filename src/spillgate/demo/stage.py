@@ -117,8 +117,5 @@ def staged(seconds: float, host: str, port: int) -> Generator[Stage]:
 
 
 def _keys_by_namespace(state: State) -> Mapping[str, Estimate]:
-    """The latest the governor knows: its running count, or in a flood, when it has no time for that, its samples."""
-    counts, census = state.counts, state.census
-    if census and not (counts and counts.at_s >= census.at_s):
-        return {row.name: row.keys for row in census.namespaces}
-    return counts.by_namespace if counts else {}
+    """The latest the governor knows."""
+    return {row.name: row.keys for row in state.census.namespaces} if state.census else {}

@@ -168,8 +168,8 @@ class Cleaner:
             reading = self._gateway.read_memory()
         return reading
 
-    def upkeep(self, action: Action, total_keys: int, call_us: int) -> SweepReply:
-        """One slice of a steady round through all keys: TTLs where they are missing, and the counts by namespace.
+    def upkeep(self, action: Action, call_us: int) -> SweepReply:
+        """One slice of a steady round through all keys: TTLs where they are missing.
 
         Raises:
             ServerError: the server failed.
@@ -177,7 +177,6 @@ class Cleaner:
         bounds = CallBounds(_KEYS_A_CALL, call_us)
         reply = self._gateway.sweep(self._upkeep_cursor, action.rules, bounds, dry_run=self._dry_run)
         self._upkeep_cursor = reply.cursor
-        self._recent.saw_round(reply, self._gateway.now(), total_keys)
         return reply
 
     def _sweep(self, plan: Plan, action: Action, progress: Progress) -> Stop:

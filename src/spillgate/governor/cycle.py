@@ -9,10 +9,10 @@ from spillgate.errors import BudgetExhausted, ServerError
 from spillgate.governor import words
 from spillgate.governor.apply import Cleaner
 from spillgate.governor.journal import Event, Journal
-from spillgate.governor.recent import KeyCounts, Recent
+from spillgate.governor.recent import Recent
 from spillgate.governor.state import Totals
 from spillgate.governor.watch import Watch
-from spillgate.model import Action, ActionKind, Census, Level, Outcome, Plan, Reading, Stop
+from spillgate.model import Census, Level, Outcome, Plan, Reading, Stop
 from spillgate.policy.pacing import on_guard
 from spillgate.policy.plan import Known, decide, is_urgent
 from spillgate.policy.pressure import Assessment
@@ -23,11 +23,8 @@ from spillgate.server.tracking import Woken
 # A cleanup is planned anew, from a fresh sample, as long as it gets somewhere; this bounds one cycle.
 _MOST_ROUNDS = 50
 _UPKEEP_CALL_US = 2000
-_COUNTING = Action(ActionKind.UPKEEP, None, (), "counts keys by namespace")
 # Held by clients and the like beyond this share of the limit: the census has to tell how much of it is data after all.
 _DOUBTFUL_SHARE = 0.1
-# Calls of that length in which a look counts keys one by one; where there are more keys, the census estimates.
-_COUNTING_CALLS = 50
 # What has not changed is told again this often.
 _REMIND_S = 300.0
 
@@ -44,7 +41,6 @@ class Cycle:
         """Prepare; the server is not touched before the first refresh."""
         self.policy = policy
         self.capabilities: Capabilities | None = None
-        self.census: Census | None = None
         self.totals = Totals()
         self.watch = Watch(policy, gateway)
         self._gateway = gateway
@@ -58,16 +54,13 @@ class Cycle:
 
     def _forget_keys(self) -> None:
         """Start over with nothing known of the server's keys."""
+        self.census: Census | None = None
+        self._outdated = False  # the census: keys were deleted since
         self._recent = Recent(self.policy)
         self._rolling = Rolling(self._gateway)
         self._cleaner = Cleaner(
             self._gateway, self._recent, interrupt=self._interrupt, wrote=self.watch.wrote, dry_run=self._dry_run
         )
-
-    @property
-    def counts(self) -> KeyCounts | None:
-        """Keys by namespace, as last counted."""
-        return self._recent.counts
 
     @property
     def level_label(self) -> str:
@@ -121,11 +114,10 @@ class Cycle:
             self._by_hand = False
 
     def count(self) -> None:
-        """A census and counts of the keys; nothing is changed. Errors as of `refresh`."""
+        """A census, of every key where they are not very many; nothing is changed. Errors as of `refresh`."""
         capabilities = self.capabilities or self._connect()
         if capabilities.scan:
-            self._take_census()
-            self._count_keys()
+            self._take_census(THOROUGH)
 
     def govern(self, assessment: Assessment) -> None:
         """Upkeep while calm; else plan and carry out, anew as long as a round gets somewhere.
@@ -174,17 +166,17 @@ class Cycle:
 
     def _upkeep(self, assessment: Assessment) -> None:
         """One slice of the round through all keys, and one of the census."""
-        plan = self._decide(assessment, assessment.raw_level)
-        action = next(iter(plan.actions), _COUNTING)
-        reply = self._cleaner.upkeep(action, self._total_keys(), _UPKEEP_CALL_US)
-        if any(count.retimed for count in reply.counts.values()):
-            self.note(Event.ACTION, words.upkeep(reply.counts, dry_run=self._dry_run))
-        if self.census is None:
-            self._take_census()
-        elif census := self._rolling.slice():
+        for action in self._decide(assessment, assessment.raw_level).actions[:1]:
+            reply = self._cleaner.upkeep(action, _UPKEEP_CALL_US)
+            if any(count.retimed for count in reply.counts.values()):
+                self.note(Event.ACTION, words.upkeep(reply.counts, dry_run=self._dry_run))
+        warned = assessment.raw_level >= Level.WARNING and self._due("heaviest")
+        if warned or self._outdated or self.census is None:
+            census = self._take_census()
+            if warned:
+                self.note(Event.LEVEL, words.heaviest(census))
+        elif census := self._rolling.slice(self._total_keys()):
             self._saw(census)
-        if assessment.raw_level >= Level.WARNING and self._due("heaviest"):
-            self.note(Event.LEVEL, words.heaviest(self._take_census()))
 
     def _round(self, assessment: Assessment, acting: Level) -> bool:
         """One plan, as at the level ``acting``. Whether another is worth it."""
@@ -234,6 +226,7 @@ class Cycle:
             self.totals = self.totals.plus(outcome)
             if outcome.deleted and not outcome.dry_run:
                 self._rolling.forget()
+                self._outdated = True
             if words.worth_telling(outcome):
                 self.note(Event.ACTION, words.outcome(outcome), **words.outcome_details(outcome))
             yield outcome
@@ -245,12 +238,6 @@ class Cycle:
         assessment = self._assess(self.watch.carried(reading))
         yields = not self._by_hand and not self._dry_run
         return Stop.PREEMPTED if yields and assessment.raw_level > plan.level else None
-
-    def _count_keys(self) -> None:
-        """Count them all by namespace, where they are few enough for that."""
-        for _ in range(_COUNTING_CALLS):
-            if self._cleaner.upkeep(_COUNTING, self._total_keys(), _UPKEEP_CALL_US).cursor == 0:
-                return
 
     def _runs_worth_it(self, assessment: Assessment) -> int:
         """How much of a census there is time for, and need of: all of it where clients may not hold what is counted."""
@@ -264,7 +251,7 @@ class Cycle:
         return self._saw(collect_census(self._gateway, most_runs))
 
     def _saw(self, census: Census) -> Census:
-        self.census = census
+        self.census, self._outdated = census, False
         self._recent.saw_census(census)
         return census
 

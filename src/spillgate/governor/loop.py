@@ -79,7 +79,6 @@ class Governor:
             reading=watch.reading,
             at_unix_s=self._at_unix_s,
             census=cycle.census,
-            counts=cycle.counts,
             capabilities=cycle.capabilities,
             error=self._error,
             unreadable=self._unreadable,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from spillgate.config import Cleanup, Policy
-from spillgate.model import ActionKind, Census, Estimate, Level, Outcome, Stop
+from spillgate.model import ActionKind, Census, Level, Outcome, Stop
 from spillgate.policy.plan import Known
 from spillgate.server.scanning import RuleCount, SweepReply
 
@@ -14,30 +14,15 @@ _SMOOTHING = 0.2
 _LEAST_TIMED_KEYS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class KeyCounts:
-    """Keys by namespace, as counted by the sweeps that go round the keyspace anyway.
-
-    ``complete`` says that one full round stands behind the numbers, which are then exact for the moment of that round.
-    """
-
-    at_s: float
-    complete: bool
-    by_namespace: dict[str, Estimate]
-
-
 @dataclass(slots=True)
 class Recent:
     """Fed with every sweep and outcome; forgets after ``hold`` seconds."""
 
     policy: Policy
-    counts: KeyCounts | None = None
     _empty: dict[str, float] = field(default_factory=dict[str, float])
     _purged_at: float | None = None
     _capped_at: dict[Level, float] = field(default_factory=dict[Level, float])
     _us_a_key: float = _US_A_KEY
-    _round: dict[str, int] = field(default_factory=dict[str, int])
-    _round_visited: int = 0
 
     def known(self, now_s: float, total_keys: int | None, level: Level) -> Known:
         """What still holds at ``now_s``."""
@@ -90,23 +75,6 @@ class Recent:
             if count.matched == 0 or no_orphans or done:
                 self._empty[ns.name] = now_s
 
-    def saw_round(self, reply: SweepReply, now_s: float, total_keys: int) -> None:
-        """One more slice of the steady round that upkeep makes; a round that ends gives exact counts."""
-        self._round_visited += reply.visited
-        for name, count in reply.counts.items():
-            self._round[name] = self._round.get(name, 0) + count.matched
-        if reply.cursor == 0:
-            exact = {name: Estimate.exact(number) for name, number in self._round.items()}
-            self.counts = KeyCounts(now_s, complete=True, by_namespace=exact)
-            self._round, self._round_visited = {}, 0
-        elif self.counts is None or not self.counts.complete:
-            scale = total_keys / max(1, self._round_visited)
-            rough = {name: Estimate(n * scale, n, total_keys) for name, n in self._round.items()}
-            self.counts = KeyCounts(now_s, complete=False, by_namespace=rough)
-
     def saw_census(self, census: Census) -> None:
-        """A census tells which namespaces have keys; one of every key is a full round."""
+        """A census tells which namespaces have keys."""
         self._met(row.name for row in census.namespaces if row.keys.value)
-        if census.exact:
-            exact = {row.name: row.keys for row in census.namespaces}
-            self.counts = KeyCounts(census.at_s, complete=True, by_namespace=exact)

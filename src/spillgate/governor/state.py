@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 
 from spillgate.config import Policy
-from spillgate.governor.recent import KeyCounts
 from spillgate.model import Census, Outcome, Reading
 from spillgate.policy.pressure import Assessment
 from spillgate.server.capabilities import Capabilities
@@ -47,7 +46,6 @@ class State:
     reading: Reading | None = None
     at_unix_s: float | None = None
     census: Census | None = None
-    counts: KeyCounts | None = None
     capabilities: Capabilities | None = None
     error: str | None = None
     unreadable: bool = False

@@ -105,7 +105,7 @@ def shape(word: bytes) -> bytes:
 
 def grow(keys: Sequence[bytes], separator: bytes | None = None) -> PrefixTree:
     """The tree that a sample of keys suggests. ``separator`` is one byte; by default what the keys use most."""
-    separator = separator or _usual_separator(keys)
+    separator = separator or usual_separator(keys)
     rests = [key.split(separator, _MOST_LEVELS + 1) for key in keys]
     least = max(_LEAST_KEYS, len(keys) * _LEAST_SHARE)
     while len(patterns := _branch(rests, (), least)) > _MOST_PATTERNS:
@@ -113,7 +113,7 @@ def grow(keys: Sequence[bytes], separator: bytes | None = None) -> PrefixTree:
     return PrefixTree(separator, sorted(patterns))
 
 
-def _usual_separator(keys: Sequence[bytes]) -> bytes:
+def usual_separator(keys: Sequence[bytes]) -> bytes:
     """The first of the usual separators that stands in half as many keys as the most frequent of them does."""
     counts = [sum(mark in key for key in keys) for mark in SEPARATORS]
     most = max(counts)

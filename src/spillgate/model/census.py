@@ -1,5 +1,6 @@
 """What fills the memory: samples of the keys, and the numbers drawn from them."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,6 +18,14 @@ class Estimate:
     def exact(cls, value: float) -> "Estimate":
         """A number known without error."""
         return cls(value, value, value)
+
+    @classmethod
+    def total(cls, parts: "Iterable[Estimate]") -> "Estimate":
+        """The sum of independent numbers: distances to the ends add as the sides of a right angle do (MOVER)."""
+        listed = tuple(parts)
+        value = math.fsum(part.value for part in listed)
+        below = math.hypot(*(part.value - part.low for part in listed))
+        return cls(value, value - below, value + math.hypot(*(part.high - part.value for part in listed)))
 
     @property
     def is_exact(self) -> bool:
@@ -137,8 +146,8 @@ class Survey:
 
     ``databases`` has each census with the number of its database, the policy's own first. ``info`` are the fields of
     the INFO reply that was taken with it. ``overhead`` is the memory that no key of the census accounts for, by cause:
-    with the data it adds up to ``used_bytes``. ``partial`` says that it was interrupted, or left databases out, ``notes`` tell
-    in plain words what is missing and why.
+    with the data it adds up to ``used_bytes``. ``partial`` says that it was interrupted, or left databases out,
+    ``notes`` tell in plain words what is missing and why.
     """
 
     used_bytes: int

@@ -12,6 +12,7 @@ _COSTS = {
     "idle": "OBJECT IDLETIME: the order falls back to time to live, and orphans without a TTL are not found",
     "memory_usage": "MEMORY USAGE: bytes by namespace stay unknown, budgets are not enforced, trims not measured first",
     "scan": "SCAN: keys cannot be visited, so nothing can be cleaned up",
+    "count": "DBSIZE: keys cannot be counted, so there is no census, and no order drawn from one",
     "config": "CONFIG GET: server settings cannot be checked",
     "tracking": "CLIENT TRACKING: a flood is noticed at the next look only; choose a shorter interval",
     "random_cursor": "SCAN from a random place: samples start where the last one ended",
@@ -34,6 +35,7 @@ class Capabilities:
     idle: bool = False
     memory_usage: bool = False
     scan: bool = False
+    count: bool = False
     config: bool = False
     tracking: bool = False
     random_cursor: bool = False
@@ -70,6 +72,7 @@ def probe(call: Callable[..., object], absent_key: bytes) -> Capabilities:
         idle=not lfu and can("OBJECT", "IDLETIME", absent_key),
         memory_usage=can("MEMORY", "USAGE", absent_key),
         scan=can("SCAN", 0, "COUNT", 1),
+        count=can("DBSIZE"),
         config=can("CONFIG", "GET", "maxmemory"),
         tracking=can("CLIENT", "TRACKING", "OFF"),
         random_cursor=product != "unknown" and fields.get("server_mode", fields.get("redis_mode")) == "standalone",

@@ -1,6 +1,7 @@
 """Tables for scripts, in the MessagePack that servers' ``cmsgpack`` reads.
 
-That is its first version, which has no type for bytes, so that today's libraries do not write it. One such argument costs the server less than the many that it stands for, in each call.
+That is its first version, which has no type for bytes, so that today's libraries do not write it. One such argument
+costs the server less than the many that it stands for, in each call.
 """
 
 from collections.abc import Mapping, Sequence

@@ -21,8 +21,6 @@ Document = dict[str, object]
 HEALTHY, UNREACHABLE = "healthy", "unreachable"
 # A rate takes two readings.
 _LEAST_READINGS = 2
-# Keys counted one by one may be this much older than a census and still be shown instead of its estimates.
-_COUNTS_MAY_LAG_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +55,13 @@ def health(state: State) -> tuple[int, Document]:
     """The status code and the document of ``GET /health/redis-memory``."""
     status = status_of(state)
     rows = namespaces(state)
-    counts, exact = _counts(state)
     document: Document = {
         "memory": _memory(state),
         "keys": {
             "total": state.reading.keys if state.reading else None,
             "byNamespace": {row.prefix: _rounded(row.keys) for row in rows},
             "unregistered": _rounded(state.census.unregistered_keys) if state.census else None,
-            "exact": exact if counts else None,
+            "exact": state.census.exact if state.census else None,
         },
         "status": status,
         "level": state.level_label,
@@ -139,14 +136,13 @@ def time_to_limit_s(state: State) -> float | None:
 def namespaces(state: State) -> tuple[NamespaceRow, ...]:
     """The namespaces in the order of the policy."""
     prefixes = _prefixes(state.policy.namespaces)
-    counts, _ = _counts(state)
     usages = {ns.name: state.census.usage(ns.name) if state.census else None for ns in state.policy.namespaces}
     return tuple(
         NamespaceRow(
             ns,
             prefixes[ns.name],
-            counts.get(ns.name),
-            usage.bytes if (usage := usages[ns.name]) else None,
+            usage.keys if (usage := usages[ns.name]) else None,
+            usage.bytes if usage else None,
             usage.no_ttl if usage else None,
         )
         for ns in state.policy.namespaces
@@ -157,16 +153,6 @@ def namespaces(state: State) -> tuple[NamespaceRow, ...]:
 def _prefixes(listed: tuple[NamespacePolicy, ...]) -> dict[str, str]:
     """Worked out once a policy, for it means compiling every glob."""
     return dict(Keyspace(listed).prefixes)
-
-
-def _counts(state: State) -> tuple[dict[str, Estimate], bool]:
-    """Keys by namespace, and whether every key was counted; the census where a full count is missing or outdated."""
-    counts, census = state.counts, state.census
-    if counts and counts.complete and (census is None or counts.at_s >= census.at_s - _COUNTS_MAY_LAG_S):
-        return counts.by_namespace, True
-    if census:
-        return {row.name: row.keys for row in census.namespaces}, census.exact
-    return (counts.by_namespace if counts else {}), False
 
 
 def snapshot(state: State) -> Document:

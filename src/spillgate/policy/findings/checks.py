@@ -42,7 +42,8 @@ CHECKS: tuple[Check, ...] = (
         "keys of a namespace that may be cleaned up, or of a prefix most of whose keys have a TTL or whose name says "
         "cache, have none. Prefixes of which nobody can tell are named too, with no bytes to win",
         f"{_BY_SHARE}; at most low where it may be no cache",
-        "`spillgate run`, `enforce_ttl = true`, or the lines that make the prefix a namespace",
+        "a TTL when writing, `spillgate run`, `enforce_ttl = true`; where the name says cache, the lines that make it "
+        "a namespace",
         lifetimes.without_ttl,
     ),
     Check(
@@ -50,7 +51,7 @@ CHECKS: tuple[Check, ...] = (
         "TTLs far longer than the keys are used",
         "in a cache the median TTL left is over ten times the median idle time, and some keys are idle much longer",
         _BY_SHARE,
-        "a shorter `ttl`: four times the median idle time, rounded up",
+        "a shorter TTL: four times the median idle time, rounded up",
         lifetimes.outlived,
     ),
     Check(
@@ -58,7 +59,7 @@ CHECKS: tuple[Check, ...] = (
         "Data that nobody uses",
         "keys idle for two days or more hold 5 % of the data",
         _BY_SHARE,
-        "a TTL, or a database on disk",
+        "a database on disk, or a TTL where the data may go",
         lifetimes.stored,
     ),
     Check(
@@ -90,7 +91,7 @@ CHECKS: tuple[Check, ...] = (
         "Full message histories",
         "lists, streams and sorted sets of 100 elements or more without a TTL, no queue's, hold 5 % of the data",
         f"{_BY_SHARE}; at least medium where one grew while being watched",
-        "`LTRIM`, `XADD … MAXLEN`, `ZREMRANGEBYRANK`: the newest tenth stays",
+        "`LTRIM`, `XTRIM … MAXLEN`, `ZREMRANGEBYRANK`: the newest tenth stays. None for protected namespaces",
         sizes.histories,
     ),
     Check(
@@ -156,7 +157,7 @@ CHECKS: tuple[Check, ...] = (
         "A queue that may be evicted",
         "keys of BullMQ, Celery, Dramatiq, RQ or Sidekiq under `allkeys-*`, or with a TTL under `volatile-*`",
         "high, critical once something was evicted; medium under `volatile-*`",
-        "`maxmemory-policy noeviction` with `spillgate run`",
+        "`spillgate run`, and then `maxmemory-policy noeviction`",
         eviction.queues,
     ),
     Check(
@@ -164,7 +165,7 @@ CHECKS: tuple[Check, ...] = (
         "A cache that nobody cleans",
         "caches hold a fifth of the data under `noeviction`, and no governor listens",
         "low; medium from 60 % of the limit, high from 88 %",
-        "`spillgate run`, or `maxmemory-policy allkeys-lfu`",
+        "`spillgate run`",
         eviction.unevicted,
     ),
     Check(
@@ -172,13 +173,13 @@ CHECKS: tuple[Check, ...] = (
         "Eviction that finds little to evict",
         "under `volatile-*` half of the data has no TTL",
         "medium; high from 60 % of the limit",
-        "TTLs, or an `allkeys-*` policy",
+        "TTLs, `spillgate run`",
         eviction.volatile,
     ),
     Check(
         "eviction-order",
         "Another eviction order may keep more hits",
-        "keys were evicted and fewer than 90 % of 1,000 or more reads were hits",
+        "keys were evicted, fewer than 90 % of 1,000 or more reads were hits, and no governor listens",
         "low",
         "LFU instead of LRU, or the other way round",
         eviction.order,
@@ -188,7 +189,7 @@ CHECKS: tuple[Check, ...] = (
         "The memory limit",
         "`maxmemory` is missing, or above the plan (`--limit`), or above the machine",
         "high; medium where no plan is known",
-        "`CONFIG SET maxmemory`",
+        "`CONFIG SET maxmemory`; where more is in use, first free memory",
         headroom.limit,
     ),
     Check(
@@ -218,9 +219,9 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "fragmentation",
         "Fragmentation",
-        "the ratio is 1.4 or more, and it wastes 16MB and a quarter of the memory in use",
+        "the ratio is 1.4 or more, 16MB or more are in use, and it wastes as much and a quarter of it",
         "medium; high where it wastes as much as is used",
-        "`activedefrag`, or a restart",
+        "`activedefrag`, a replica that takes over, or a restart where data is saved",
         server.fragmentation,
     ),
     Check(

@@ -28,6 +28,7 @@ _LEAST_TRAINED_BYTES = 64
 
 def files(evidence: Evidence) -> Iterator[Finding]:
     """Values that are files: images, archives, documents, by their first bytes."""
+    evidence.need_strings()
     least, values = evidence.matters_bytes, evidence.need(evidence.values, "values")
     for group, read in _read(evidence, values):
         if group.namespace is not None and group.namespace.binary:
@@ -52,6 +53,7 @@ def files(evidence: Evidence) -> Iterator[Finding]:
 
 def compressible(evidence: Evidence) -> Iterator[Finding]:
     """Values that would be smaller compressed, with or without a dictionary."""
+    evidence.need_strings()
     least, values = evidence.matters_bytes, evidence.need(evidence.values, "values")
     allocator = evidence.survey.info.get("mem_allocator", "")
 
@@ -73,7 +75,7 @@ def compressible(evidence: Evidence) -> Iterator[Finding]:
                 group,
                 evidence.graded(wins),
                 _shrinking([value for _, value in read], plain, learnt),
-                _compressing(group, [value for _, value in read], dictionary=pays),
+                _compressing(evidence, group, [value for _, value in read], dictionary=pays),
                 wins=wins,
                 numbers=numbers,
                 keys=[key for key, _ in read],
@@ -98,14 +100,14 @@ def _part(pairs: Iterable[tuple[int, int]]) -> str:
     return format_share(1 - packed / max(1, raw))
 
 
-def _compressing(group: Group, read: Sequence[Value], *, dictionary: bool) -> str:
+def _compressing(evidence: Evidence, group: Group, read: Sequence[Value], *, dictionary: bool) -> str:
     fix = "compress when writing (zstd, level 3)" + (", with a trained dictionary" if dictionary else "")
     smaller = [value.length for value in read if value.packed + _ENVELOPE_BYTES < value.length]
     over = _LEAST_TRAINED_BYTES if dictionary else min(smaller, default=_LEAST_TRAINED_BYTES)
     lines = [f'compress_over = "{format_bytes(fixes.round_down(over))}"', *["dictionary = true"] * dictionary]
     if group.namespace is not None:
         return f"{fix}; for the cache library {fixes.namespace_line(group.namespace, *lines)}"
-    if group.literal:
+    if evidence.nameable(group):
         policy = fixes.policy_lines(group, ttl_s=None, cleanup="never")
         return "\n".join((f"{fix}; for the cache library in the policy file:", policy, *lines))
     return fix
@@ -119,6 +121,8 @@ def _saved(value: Value, packed: int, allocator: str) -> float:
 
 def tiny(evidence: Evidence) -> Iterator[Finding]:
     """Many strings so small that a key costs more than what is in it."""
+    evidence.need_strings()
+    evidence.need_encodings()
     least = evidence.matters_bytes
     for group in evidence.groups:
         if group.kind is Kind.QUEUE or not group.sample:

@@ -38,6 +38,8 @@ class _Limit:
 
 def just_over(evidence: Evidence) -> Iterator[Finding]:
     """Hashes, sets and sorted sets just over the limit of the compact encoding."""
+    evidence.need_types()
+    evidence.need_encodings()
     least, elements = evidence.matters_bytes, evidence.need(evidence.elements, "elements")
     evidence.need(evidence.settings, "settings")
     for group in evidence.groups:
@@ -96,7 +98,7 @@ def _compact(
         f"Of the collections looked at {len(limits)} have up to {needed:,} {what}, just over {setting} = {allowed:,}, "
         f"so they are kept as tables. Compact they would need {size(wins)} less.",
         f"{fixes.config_set(setting, fixes.round_up(needed))} (a key becomes compact when it is written anew: DUMP and "
-        "RESTORE … REPLACE, or a restart from a dump), or split them",
+        "RESTORE <key> <what PTTL tells, 0 for none> <dump> REPLACE while nobody writes it), or split them",
         wins=wins,
         numbers={"looked_at": len(limits), "needed": needed, "allowed": allowed},
         keys=keys,

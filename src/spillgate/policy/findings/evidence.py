@@ -1,13 +1,16 @@
 """What the checks go by: everything that was seen of one server at one time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-from spillgate.config import Policy
+from spillgate.config import PRESETS, Policy
+from spillgate.errors import MASK
+from spillgate.keyspace import Glob
 from spillgate.model import Census, Estimate, KeySample, Survey
 from spillgate.policy.findings.finding import Finding, Severity, Unable
-from spillgate.policy.findings.groups import MASK, Group, groups_of, owner
+from spillgate.policy.findings.groups import Group, groups_of, is_apart, owner
+from spillgate.policy.findings.queues import libraries
 
 _Known = TypeVar("_Known")
 
@@ -15,6 +18,8 @@ Key: TypeAlias = tuple[int, bytes]
 """The number of a database, and the name of a key in it."""
 
 _EXAMPLES = 3
+# Of so few keys nothing may be told where all is allowed: they go while they are looked at.
+_MOST_UNTOLD = 0.01
 # What holds less than this share of the data, or of all memory in use, is not worth a word.
 _LEAST_SHARE_OF_DATA = 0.01
 _LEAST_SHARE_OF_MEMORY = 0.001
@@ -104,6 +109,54 @@ class Evidence:
         if value is None:
             raise Unable(self.reasons.get(name, f"{name.replace('_', ' ')} unknown"))
         return value
+
+    def need_types(self) -> None:
+        """Raises `Unable` where the types of keys are not told."""
+        self._need("TYPE", "types", lambda key: key.type is not None)
+
+    def need_strings(self) -> None:
+        """Raises `Unable` where it is not told which keys are strings; their encodings tell as well."""
+        self._need("TYPE", "types", lambda key: bool(key.type or key.encoding))
+
+    def need_encodings(self) -> None:
+        """Raises `Unable` where the encodings of keys are not told."""
+        self._need("OBJECT ENCODING", "encodings", lambda key: key.encoding is not None)
+
+    def _need(self, command: str, what: str, told: Callable[[KeySample], bool]) -> None:
+        sample = self._sample
+        untold = sum(not told(key) for key in sample)
+        if untold > _MOST_UNTOLD * len(sample):
+            raise Unable(
+                f"{command} is forbidden{'' if untold == len(sample) else ' for some keys'}: {what} are unknown"
+            )
+
+    def need_ttls(self) -> None:
+        """Raises `Unable` where the TTLs of some keys are not told."""
+        if any(group.usage.no_ttl is None for group in self.groups):
+            raise Unable("PTTL is forbidden for some keys at least: TTLs are unknown")
+
+    @property
+    def _sample(self) -> list[KeySample]:
+        return [key for group in self.groups for key in group.sample]
+
+    @property
+    def seen(self) -> list[KeySample]:
+        """Every key of which the name is known, some of them twice."""
+        biggest = [key for _, census in self.censuses for key in census.biggest]
+        return [*self.known, *biggest, *self._sample]
+
+    def nameable(self, group: Group) -> bool:
+        """Whether lines of the policy file can make a prefix a namespace: of its keys and, surely, no others.
+
+        A policy is for one database. No glob may overlap one of its namespaces, or the keys of a queue library.
+        """
+        if group.namespace is not None or group.database != self.own or not group.literal:
+            return False
+        taken = [glob for namespace in self.policy.namespaces for glob in namespace.keys]
+        taken += [glob for library in libraries(self.seen) for glob in PRESETS[library]]
+        if any(Glob(one).overlaps(glob) for one in taken for glob in group.globs):
+            return False
+        return is_apart(group, self.groups)
 
     def word(self, name: str) -> str:
         """A field of INFO. Raises `Unable` where the server does not tell it."""

@@ -12,13 +12,17 @@ from spillgate.units import format_duration
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._]+")
 _LONGEST_NAME = 64
+_BMP = 0xFFFF  # what four digits can write
 # TTLs that people choose, in seconds.
 _ROUND_TTLS_S = (60, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400, 172_800, 604_800)
 DEFAULT_TTL_S = 3600.0
 
 
-def policy_lines(group: Group, *, ttl_s: float | None, cleanup: str = "clear") -> str:
-    """The lines of a policy file that make a prefix a namespace; protected ones need no TTL."""
+def policy_lines(group: Group, *, ttl_s: float | None, cleanup: str) -> str:
+    """The lines of a policy file that make a prefix a namespace; protected ones need no TTL.
+
+    Only for a prefix that is nameable (`Evidence.nameable`): what else the glob names would be cleaned up with it.
+    """
     lines = [
         "[[namespace]]",
         f"name = {_text(_name(group.name))}",
@@ -70,4 +74,8 @@ def _name(pattern: str) -> str:
 
 
 def _text(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """As TOML and the server's command line read it, with nothing that a terminal would act on."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(
+        c if c.isprintable() else f"\\u{ord(c):04x}" if ord(c) <= _BMP else f"\\U{ord(c):08x}" for c in quoted
+    )

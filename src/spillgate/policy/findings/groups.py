@@ -6,27 +6,30 @@ from dataclasses import dataclass
 from enum import Enum
 
 from spillgate.config import NamespacePolicy, Policy
+from spillgate.errors import MASK
 from spillgate.keyspace import MAX_STARS, Glob, Keyspace
+from spillgate.keyspace.prefixes import usual_separator
 from spillgate.model import Estimate, KeySample, Survey, Usage
-from spillgate.policy.findings.numbers import added, share, times
-from spillgate.policy.findings.queues import keys_of, libraries
+from spillgate.policy.findings.numbers import share, times
+from spillgate.policy.findings.queues import owned
 
 Weigh = Callable[[KeySample], float | None]
 """How many bytes of a key count; None for a key of which that is unknown."""
 
-MASK = "***"
 _SAYS_CACHE = re.compile(r"cache", re.IGNORECASE)
 # What is special in a glob, and how a census shows a byte that is no text.
 _SPECIAL = re.compile(r"\\x[0-9a-f]{2}|[\[\]?\\]")
 # A prefix is taken for a cache where so many of its keys end by themselves.
 _CACHE_SHARE = 0.5
 _LOOKED_AT = 500  # keys of a sample that tell what kind it is
+# A word that fewer keys share may be somebody's own.
+_FEW_KEYS = 4
 
 
 class Kind(Enum):
     """What a group's keys are kept for."""
 
-    CACHE = "cache"  # expendable by the policy, else most have a TTL, or the name says cache
+    CACHE = "cache"  # expendable by the policy; else a guess: most have a TTL, or the name says cache
     QUEUE = "queue"
     KEPT = "kept"  # protected by the policy
     PLAIN = "plain"  # nobody knows
@@ -36,8 +39,8 @@ class Kind(Enum):
 class Group:
     """The keys of one namespace or one prefix of one database, with what the census knows of them.
 
-    ``globs`` match its keys; none where globs cannot. A ``hidden`` group is a single key whose name is not to be
-    shown.
+    ``globs`` match its keys; none where globs cannot. A ``hidden`` group is of one key or a few, whose name is not to
+    be shown.
     """
 
     database: int
@@ -62,6 +65,13 @@ class Group:
     def literal(self) -> bytes:
         """What its keys begin with, as far as that may be shown."""
         return self.globs[0].literal_prefix if self.globs and not self.hidden else b""
+
+    @property
+    def says_cache(self) -> bool:
+        """Whether whoever named the keys called them a cache, or the policy has them for expendable."""
+        if self.namespace is not None:
+            return self.kind is Kind.CACHE
+        return self.kind is Kind.CACHE and _SAYS_CACHE.search(self.usage.name) is not None
 
     @property
     def sample(self) -> tuple[KeySample, ...]:
@@ -97,7 +107,7 @@ class Group:
         apart = sum(weigh(key) or 0 for key in chosen if key.name in certain)
         if rest is None or (drawn and inside is None):
             return None
-        return added([Estimate.exact(apart), times(rest, inside or Estimate.exact(0))])
+        return Estimate.total([Estimate.exact(apart), times(rest, inside or Estimate.exact(0))])
 
     def number(self, wanted: Callable[[KeySample], bool]) -> Estimate | None:
         """How many keys are ``wanted``, by the sample; None without one."""
@@ -110,8 +120,7 @@ def groups_of(policy: Policy, survey: Survey, known: Iterable[KeySample], *, mas
     rows = [row for _, census in survey.databases for row in (*census.namespaces, *census.prefixes)]
     biggest = [key for _, census in survey.databases for key in census.biggest]
     seen = [*known, *biggest, *(key for row in rows for key in row.sample[:_LOOKED_AT])]
-    queues = keys_of(libraries(seen))
-    return tuple(_groups(policy, survey, queues, masked=masked))
+    return tuple(_groups(policy, survey, owned(seen), masked=masked))
 
 
 def _groups(policy: Policy, survey: Survey, queues: Keyspace, *, masked: bool) -> Iterator[Group]:
@@ -123,7 +132,8 @@ def _groups(policy: Policy, survey: Survey, queues: Keyspace, *, masked: bool) -
             namespace = policies.get(usage.name) if usage in census.namespaces else None
             globs = tuple(map(Glob, namespace.keys)) if namespace else _globs(usage)
             complete = census.exact and len(usage.sample) >= usage.keys.value
-            hidden = masked and namespace is None and "*" not in usage.name
+            few = usage.name != "*" and usage.keys.low < _FEW_KEYS
+            hidden = masked and namespace is None and ("*" not in usage.name or few)
             yield Group(database, usage, _kind(usage, namespace, queues), namespace, globs, complete, hidden)
 
 
@@ -152,6 +162,33 @@ def _globs(usage: Usage) -> tuple[Glob, ...]:
 def _escaped(match: re.Match[str]) -> str:
     """A byte that is no text is written with its number; in a glob only "any byte" can stand for it."""
     return "?" if len(match[0]) > 1 else f"\\{match[0]}"
+
+
+def is_apart(group: Group, others: Iterable[Group]) -> bool:
+    """Whether the globs of a prefix surely name its own keys alone, and none of the others in its database.
+
+    A prefix stands for the keys that no longer one fits, and its glob for those of the longer ones as well: so only
+    what has no other below it, nor beside it, is apart.
+    """
+    here = [other for other in others if other.database == group.database]
+    separator = usual_separator([key.name for other in here if other.namespace is None for key in other.sample])
+    return all(_is_apart(glob, other, separator) for glob in group.globs for other in here if other is not group)
+
+
+def _is_apart(glob: Glob, other: Group, separator: bytes) -> bool:
+    met = (*other.sample, *([other.usage.biggest] if other.usage.biggest else []))
+    if not other.globs:
+        return not any(glob.matches(key.name) for key in met)
+    prefix = glob.literal_prefix
+    for one in other.globs:
+        theirs = one.literal_prefix
+        if not (prefix.startswith(theirs) or theirs.startswith(prefix)) or not glob.overlaps(one):
+            continue
+        # Whole words and then anything: all such keys are in this group, and a shorter prefix has only the others.
+        whole_words = glob.is_prefix and prefix.endswith(separator) and len(theirs) < len(prefix)
+        if not whole_words or any(glob.matches(key.name) for key in met):
+            return False
+    return True
 
 
 def owner(groups: Iterable[Group], database: int, key: bytes) -> Group | None:

@@ -30,7 +30,7 @@ def limit(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             Severity.HIGH if declared else Severity.MEDIUM,
             f"The server has no maxmemory. {told}: it grows until the plan or the system ends it, with all its data.",
-            f"{fixes.config_set('maxmemory', proper)}{why}" if proper else "CONFIG SET maxmemory <bytes of the plan>",
+            f"{_maxmemory(evidence, proper)}{why}" if proper else "CONFIG SET maxmemory <bytes of the plan>",
             numbers={"maxmemory": 0},
         )
     elif declared and maxmemory > declared:
@@ -38,16 +38,28 @@ def limit(evidence: Evidence) -> Iterator[Finding]:
             Severity.HIGH,
             f"maxmemory is {format_bytes(maxmemory)}, and the plan allows {format_bytes(declared)}: the server neither "
             "evicts nor refuses before the plan ends it.",
-            fixes.config_set("maxmemory", declared),
+            _maxmemory(evidence, declared),
             numbers={"maxmemory": maxmemory, "limit": declared},
         )
     elif machine and maxmemory > machine:
         yield Finding(
             Severity.HIGH,
             f"maxmemory is {format_bytes(maxmemory)}, and the machine has {format_bytes(machine)}.",
-            fixes.config_set("maxmemory", int(machine * _MACHINE_SHARE)),
+            _maxmemory(evidence, int(machine * _MACHINE_SHARE)),
             numbers={"maxmemory": maxmemory, "machine": machine},
         )
+
+
+def _maxmemory(evidence: Evidence, proper: int) -> str:
+    """The command that sets the limit; below what is in use it would evict at once, or refuse every write."""
+    used = evidence.survey.used_bytes
+    if used < proper:
+        return fixes.config_set("maxmemory", proper)
+    return (
+        f"first free memory, or take a larger plan: {format_bytes(used)} are in use, and a maxmemory of "
+        f"{format_bytes(proper)} would evict at once, or refuse every write. spillgate run frees what its policy file "
+        "lets it"
+    )
 
 
 def growth(evidence: Evidence) -> Iterator[Finding]:
@@ -117,7 +129,7 @@ def fork(evidence: Evidence) -> Iterator[Finding]:
         f"A snapshot forks the server, and every page written meanwhile is copied (the last time "
         f"{format_bytes(int(last))}). The limit of {format_bytes(grows_to)} is {format_share(grows_to / machine)} of "
         f"the machine's {format_bytes(machine)}: a fork at the limit may not fit.",
-        fixes.config_set("maxmemory", int(machine * _FORK_SHARE))
+        _maxmemory(evidence, int(machine * _FORK_SHARE))
         + "; or, where the data may be lost: "
         + " and ".join([fixes.config_set("save", ""), *[fixes.config_set("appendonly", "no")] * bool(appends)]),
         numbers={"limit_bytes": grows_to, "machine_bytes": machine},

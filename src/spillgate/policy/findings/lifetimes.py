@@ -7,7 +7,7 @@ from spillgate.policy.findings import fixes
 from spillgate.policy.findings.evidence import Evidence
 from spillgate.policy.findings.finding import Finding, Severity, Unable
 from spillgate.policy.findings.groups import Group, Kind
-from spillgate.policy.findings.numbers import added, count, median, scaled, size, times
+from spillgate.policy.findings.numbers import count, median, scaled, size, times
 from spillgate.units import format_duration, format_share
 
 # Half of the keys live this much longer than half of them have been idle; and a key is given so much more than that.
@@ -19,13 +19,13 @@ _LEAST_STORED_SHARE = 0.05
 _LEAST_BACKLOG_SHARE = 0.01
 _MOST_EFFORT = 10
 _MOST_LISTED = 5
+_END = f"what may go gets a TTL where it is written: SET … EX {_LONG_TERM_S}"
 _EFFORT = 5
 
 
 def without_ttl(evidence: Evidence) -> Iterator[Finding]:
     """Cache keys that stay until somebody deletes them; where nobody can tell what is cache, all such keys together."""
-    if any(group.usage.no_ttl is None for group in evidence.groups):
-        raise Unable("TTLs of some keys are not told to this user")
+    evidence.need_ttls()
     least = evidence.matters_bytes
     unclear: list[tuple[Group, Estimate]] = []
     for group in evidence.groups:
@@ -42,13 +42,16 @@ def without_ttl(evidence: Evidence) -> Iterator[Finding]:
             group,
             evidence.graded(held),
             f"{count(keys)} of {count(group.usage.keys)} keys have no TTL and hold {size(held)} until deleted.",
-            _ttl_fix(group),
+            _ttl_fix(evidence, group),
             wins=held,
             numbers={"keys": group.usage.keys, "without_ttl": keys, "without_ttl_bytes": held},
             keys=[key for key in group.sample if key.ttl_ms is None],
         )
-    if unclear:
-        yield _unclear(evidence, sorted(unclear, key=lambda one: -one[1].value))
+    unclear.sort(key=lambda one: -one[1].value)
+    for database, _ in evidence.censuses:
+        here = [one for one in unclear if one[0].database == database]
+        if here:
+            yield _unclear(evidence, here)
 
 
 def _endless_bytes(group: Group) -> Estimate | None:
@@ -59,36 +62,40 @@ def _endless_bytes(group: Group) -> Estimate | None:
 
 def _unclear(evidence: Evidence, found: list[tuple[Group, Estimate]]) -> Finding:
     """Prefixes that may be a cache, or data that has to stay: only who wrote them knows."""
-    held = added(part for _, part in found)
+    held = Estimate.total(part for _, part in found)
     listed = ", ".join(f"{group.name} {size(part)}" for group, part in found[:_MOST_LISTED])
     more = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
     return Finding(
         min(Severity.LOW, evidence.graded(held)),
         f"Keys without a TTL hold {size(held)}: {listed}{more}. Nothing tells whether they are a cache or data that "
         "has to stay.",
-        f"what is a cache gets a TTL; the first of them with\n{_ttl_fix(found[0][0])}",
+        f"what is a cache gets a TTL where it is written: SET … EX {fixes.DEFAULT_TTL_S:.0f}. What has to stay "
+        "belongs in a namespace that is never cleaned up, or in a database on disk",
         database=found[0][0].database,
         numbers={"prefixes": len(found), "without_ttl_bytes": held},
     )
 
 
-def _ttl_fix(group: Group) -> str:
+def _ttl_fix(evidence: Evidence, group: Group) -> str:
     usual = median(key.ttl_ms / 1000 for key in group.sample if key.ttl_ms is not None)
-    ttl_s = (group.namespace.ttl_s if group.namespace else usual) or fixes.DEFAULT_TTL_S
-    if group.namespace is None:
-        ttl_s = fixes.round_ttl_s(ttl_s)
-        if group.literal:
-            return fixes.policy_lines(group, ttl_s=ttl_s, cleanup="expired")
-    elif not group.namespace.enforce_ttl:
-        return fixes.namespace_line(group.namespace, "enforce_ttl = true")
-    else:
+    namespace = group.namespace
+    if namespace is not None:
+        ttl_s = namespace.ttl_s or fixes.DEFAULT_TTL_S
+        if not namespace.enforce_ttl:
+            return f"where these keys may go: {fixes.namespace_line(namespace, 'enforce_ttl = true')}"
         return f"spillgate run, which gives each its {format_duration(ttl_s)}; or SET … EX {ttl_s:.0f} when writing"
-    return f"SET … EX {ttl_s:.0f} when writing, under a prefix that a policy can name"
+    ttl_s = fixes.round_ttl_s(usual or fixes.DEFAULT_TTL_S)
+    written = f"those that may go get a TTL where they are written: SET … EX {ttl_s:.0f}"
+    if group.says_cache and evidence.nameable(group):
+        lines = fixes.policy_lines(group, ttl_s=ttl_s, cleanup="expired")
+        return f"{written}. Where all of them are a cache, in the policy file:\n{lines}"
+    return f"{written}. What has to stay belongs under a prefix of its own"
 
 
 def outlived(evidence: Evidence) -> Iterator[Finding]:
     """TTLs far longer than the keys are used."""
     _need_idle(evidence)
+    evidence.need_ttls()
     least = evidence.matters_bytes
     for group in evidence.groups:
         if group.kind is not Kind.CACHE:
@@ -127,11 +134,10 @@ def _outlived(evidence: Evidence, group: Group, wins: Estimate, times_s: tuple[f
 
 
 def _shorter(group: Group, ttl_s: float) -> str:
+    line = f'ttl = "{format_duration(ttl_s)}"'
     if group.namespace is not None:
-        return fixes.namespace_line(group.namespace, f'ttl = "{format_duration(ttl_s)}"')
-    if group.literal:
-        return fixes.policy_lines(group, ttl_s=ttl_s)
-    return f"SET … EX {ttl_s:.0f} when writing, under a prefix that a policy can name"
+        return f"where they may end so soon: {fixes.namespace_line(group.namespace, line)}"
+    return f"SET … EX {ttl_s:.0f} when writing, where they may end so soon: sessions, say, have to outlive a break"
 
 
 def stored(evidence: Evidence) -> Iterator[Finding]:
@@ -148,9 +154,11 @@ def stored(evidence: Evidence) -> Iterator[Finding]:
             continue
         days = format_duration(_LONG_TERM_S)
         fix = (
-            _ttl_fix(group)
-            if group.kind is Kind.CACHE
-            else f"move what is kept for ever to a database on disk, or give it an end:\n{_end_of(group)}"
+            _ttl_fix(evidence, group)
+            if group.says_cache
+            else "move what has to stay to a database on disk"
+            if group.kind is Kind.KEPT
+            else f"move what has to stay to a database on disk; {_END}"
         )
         yield evidence.about(
             group,
@@ -161,16 +169,6 @@ def stored(evidence: Evidence) -> Iterator[Finding]:
             numbers={"keys": keys, "idle_at_least_s": _LONG_TERM_S},
             keys=forgotten,
         )
-
-
-def _end_of(group: Group) -> str:
-    if group.namespace is None and not group.literal:
-        return f"SET … EX {_LONG_TERM_S} when writing"
-    if group.namespace is None:
-        return fixes.policy_lines(group, ttl_s=float(_LONG_TERM_S), cleanup="expired")
-    return fixes.namespace_line(
-        group.namespace, f'ttl = "{format_duration(_LONG_TERM_S)}"', 'cleanup = "trim"', "priority = 9"
-    )
 
 
 def _need_idle(evidence: Evidence) -> None:

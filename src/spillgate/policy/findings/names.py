@@ -1,16 +1,18 @@
 """How keys are named: what the names themselves hold, and keys whose names put them nowhere."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 
-from spillgate.keyspace.prefixes import SEPARATORS
+from spillgate.keyspace.prefixes import SEPARATORS, STAR, shape
 from spillgate.model import Estimate, KeySample
 from spillgate.policy.findings import fixes
 from spillgate.policy.findings.allocation import string_bytes
 from spillgate.policy.findings.evidence import Evidence, quoted
 from spillgate.policy.findings.finding import Finding, Severity, Unable
 from spillgate.policy.findings.groups import Group, Kind
-from spillgate.policy.findings.numbers import added, count, scaled, size
-from spillgate.policy.findings.queues import keys_of, libraries
+from spillgate.policy.findings.numbers import count, scaled, size
+from spillgate.policy.findings.queues import libraries, owned
 from spillgate.units import format_share
 
 # Names are long where they hold so much of a group's memory, and begin with so much that all of them share.
@@ -20,6 +22,9 @@ _LONG_PREFIX = 12
 _SHORT_PREFIX = 4
 _LEAST_UNNAMED_SHARE = 0.02
 _MOST_LISTED = 3
+# A first word that so few keys share, where no prefix was found, is an id.
+_RARE_SHARE = 0.02
+_SEPARATOR = re.compile(b"[%b]" % re.escape(SEPARATORS))
 
 
 def long_names(evidence: Evidence) -> Iterator[Finding]:
@@ -40,8 +45,8 @@ def long_names(evidence: Evidence) -> Iterator[Finding]:
             min(Severity.MEDIUM, evidence.graded(wins)),
             f"The names hold {size(names)}, {format_share(part)} of what these keys hold. All begin with the same "
             f"{len(prefix)} bytes; with {_SHORT_PREFIX} instead they would need {size(wins)} less.",
-            f"shorten the prefix in the application ({shown} → {quoted(_short(prefix))}); for keys without a TTL "
-            "RENAME moves what is there",
+            f"shorten the prefix in the application: instead of {shown} some {_SHORT_PREFIX} bytes that no other key "
+            "begins with. RENAMENX moves what is there, TTL and all, and overwrites nothing",
             wins=wins,
             numbers={"name_bytes": names, "share": part, "prefix_bytes": len(prefix)},
             keys=group.sample,
@@ -64,18 +69,6 @@ def _common(names: list[bytes]) -> bytes:
     ]
 
 
-def _short(prefix: bytes) -> bytes:
-    """The first letter of each of the first words, with a separator behind it."""
-    words = [word for word in _words(prefix) if word]
-    return b"".join(word[:1] for word in words)[: _SHORT_PREFIX - 1] + b":"
-
-
-def _words(name: bytes) -> list[bytes]:
-    for separator in SEPARATORS[1:]:
-        name = name.replace(bytes([separator]), SEPARATORS[:1])
-    return name.split(SEPARATORS[:1])
-
-
 def outside(evidence: Evidence) -> Iterator[Finding]:
     """Keys that match no namespace of the policy."""
     if not evidence.policy.namespaces:
@@ -85,8 +78,8 @@ def outside(evidence: Evidence) -> Iterator[Finding]:
         return
     groups = [group for group in evidence.groups if group.namespace is None and group.database == evidence.own]
     held = [group.usage.bytes for group in groups if group.usage.bytes]
-    named = [group for group in groups if group.kind is not Kind.QUEUE and group.literal][:_MOST_LISTED]
-    total = added(held) if held else None
+    named = [group for group in groups if group.kind is not Kind.QUEUE and evidence.nameable(group)][:_MOST_LISTED]
+    total = Estimate.total(held) if held else None
     seen = [*evidence.known, *(key for group in groups for key in group.sample)]
     presets = libraries(seen)
     part = census.unregistered_keys.value / max(1, census.total_keys)
@@ -97,7 +90,8 @@ def outside(evidence: Evidence) -> Iterator[Finding]:
         f"{count(census.unregistered_keys)} keys ({format_share(part)}) match no namespace"
         + (f" and hold {size(total)}" if total else "")
         + ". They are protected: no cleanup touches them, and nobody gives them a TTL.",
-        "name them in the policy file, with cleanup and ttl where they may go:\n" + "\n\n".join(lines),
+        "name them in the policy file, with cleanup and ttl where they may go"
+        + (":\n" + "\n\n".join(lines) if lines else ", under prefixes that a glob can name apart from others"),
         database=evidence.own,
         numbers={"keys": census.unregistered_keys} | ({"bytes": total} if total else {}),
         examples=evidence.examples(evidence.own, [key for group in groups for key in group.sample]),
@@ -106,18 +100,18 @@ def outside(evidence: Evidence) -> Iterator[Finding]:
 
 def unnamespaced(evidence: Evidence) -> Iterator[Finding]:
     """Keys whose names say nothing of what they are: no separator, or an id where the first word should be."""
-    queues = keys_of(libraries([*evidence.known, *(key for group in evidence.groups for key in group.sample)]))
+    queues = owned(evidence.seen)
     for database, census in evidence.censuses:
-        nameless: list[KeySample] = []
+        found: list[KeySample] = []
         parts: list[Estimate] = []
         for group in evidence.groups:
             if group.database == database and group.namespace is None:
-                found = [key for key in group.sample if _nameless(group, key) and not queues.namespace_of(key.name)]
-                names = {key.name for key in found}
+                nameless = [key for key in _nameless(group) if not queues.namespace_of(key.name)]
+                names = {key.name for key in nameless}
                 number = group.number(lambda key, names=names: key.name in names)
-                nameless += found
+                found += nameless
                 parts += [number] if number else []
-        keys = added(parts)
+        keys = Estimate.total(parts)
         if keys.value <= 1 or keys.value < _LEAST_UNNAMED_SHARE * census.total_keys:
             continue
         yield Finding(
@@ -128,9 +122,17 @@ def unnamespaced(evidence: Evidence) -> Iterator[Finding]:
             "write them under a prefix, such as app:<kind>:<id>",
             database=database,
             numbers={"keys": keys},
-            examples=evidence.examples(database, nameless),
+            examples=evidence.examples(database, found),
         )
 
 
-def _nameless(group: Group, key: KeySample) -> bool:
-    return group.name.startswith("*") or not any(separator in key.name for separator in SEPARATORS)
+def _nameless(group: Group) -> list[KeySample]:
+    """Those by whose names alone nobody can tell, wherever the tree of prefixes has put them."""
+    firsts = [_SEPARATOR.split(key.name, maxsplit=1) for key in group.sample]
+    counts = Counter(first for first, *_ in firsts)
+    rare = max(1.0, _RARE_SHARE * len(firsts)) if group.usage.name.startswith("*") else 0.0
+    return [
+        key
+        for key, (first, *rest) in zip(group.sample, firsts, strict=True)
+        if not rest or shape(first) == STAR or counts[first] <= rare
+    ]

@@ -46,15 +46,6 @@ def scaled(number: Estimate, factor: float) -> Estimate:
     return Estimate(number.value * factor, number.low * factor, number.high * factor)
 
 
-def added(numbers: Iterable[Estimate]) -> Estimate:
-    """The sum of independent numbers: distances to the ends add as the sides of a right angle do (MOVER)."""
-    parts = tuple(numbers)
-    value = math.fsum(part.value for part in parts)
-    low = math.hypot(*(part.value - part.low for part in parts))
-    high = math.hypot(*(part.high - part.value for part in parts))
-    return Estimate(value, max(0.0, value - low), value + high)
-
-
 def count(number: Estimate) -> str:
     """A number of keys in words: ``4,000``, or ``about 4,000 (3,900 to 4,100)``."""
     if number.is_exact:

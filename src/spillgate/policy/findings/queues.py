@@ -1,6 +1,7 @@
 """Telling the keys of queue libraries by their names and types, for what they hold must never be evicted."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from spillgate.config import PRESETS
@@ -20,6 +21,10 @@ _SIGNS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "sidekiq": (("queue:*", "queues", "schedule", "retry", "dead", "processes"), frozenset({"list", "set", "zset"})),
 }
 _GLOBS = {library: tuple(map(Glob, globs)) for library, (globs, _) in _SIGNS.items()}
+
+# Celery keeps a set for each queue, with its own name behind this; "\x06\x16" stands before another priority than 0.
+_BINDING = b"_kombu.binding."
+_SPECIAL = re.compile(rb"[*?\[\]\\]")
 
 USUAL_KEYS: tuple[bytes, ...] = (
     b"celery",
@@ -56,6 +61,16 @@ def libraries(keys: Iterable[KeySample]) -> dict[str, KeySample]:
     return found
 
 
-def keys_of(present: Iterable[str]) -> Keyspace:
-    """Which keys belong to these libraries."""
-    return Keyspace([_Preset(library, PRESETS[library]) for library in present])
+def owned(seen: Iterable[KeySample]) -> Keyspace:
+    """Which keys belong to the queues that these keys tell of."""
+    listed = tuple(seen)
+    presets = [_Preset(library, PRESETS[library]) for library in libraries(listed)]
+    named = tuple(_named(listed))
+    return Keyspace([*presets, _Preset("queues", named)] if named else presets)
+
+
+def _named(seen: Iterable[KeySample]) -> Iterator[str]:
+    """Globs of the queues with names of their own, by what Celery keeps beside them."""
+    for name in dict.fromkeys(key.name.removeprefix(_BINDING) for key in seen if key.name.startswith(_BINDING)):
+        glob = _SPECIAL.sub(rb"\\\g<0>", name).decode(errors="replace")
+        yield from (glob, f"{glob}\x06\x16*") if glob else ()

@@ -30,17 +30,26 @@ def fragmentation(evidence: Evidence) -> Iterator[Finding]:
     told = allocator.startswith("jemalloc")
     ratio = evidence.number("allocator_frag_ratio" if told else "mem_fragmentation_ratio")
     waste = evidence.number("allocator_frag_bytes" if told else "mem_fragmentation_bytes")
-    if ratio < _FRAGMENTED_RATIO or waste < max(_PROCESS_BYTES, _FRAGMENTED_SHARE * used):
+    if ratio < _FRAGMENTED_RATIO or waste < max(_PROCESS_BYTES, _FRAGMENTED_SHARE * used) or used < _PROCESS_BYTES:
         return
-    fix = fixes.config_set("activedefrag", "yes") if told else "restart the server, or let a replica take over"
     yield Finding(
         Severity.MEDIUM if waste < used else Severity.HIGH,
         f"The process holds {format_bytes(waste)} more than it uses (ratio {ratio:.2f}, {allocator}). That counts "
         "towards the machine's memory, not towards maxmemory.",
-        fix,
-        wins=Estimate.exact(waste),
+        fixes.config_set("activedefrag", "yes") if told else _restart(evidence),
         numbers={"ratio": ratio, "bytes": waste},
     )
+
+
+def _restart(evidence: Evidence) -> str:
+    """How to start the server anew without losing what is in it."""
+    save = (evidence.settings or {}).get("save")
+    if evidence.survey.info.get("aof_enabled") == "1" or save:
+        saved = "a restart (SHUTDOWN SAVE, and look that it loads what was saved)"
+    else:
+        nothing = "nothing is saved on this server" if save is not None else "whether anything is saved is unknown"
+        saved = f"a restart only where all data may be lost: {nothing}"
+    return f"let a replica take over, or {saved}"
 
 
 def buffers(evidence: Evidence) -> Iterator[Finding]:
@@ -52,14 +61,16 @@ def buffers(evidence: Evidence) -> Iterator[Finding]:
         return
     worst = evidence.clients.worst if evidence.clients and evidence.clients.worst_bytes else ""
     limit = evidence.limit_bytes or evidence.survey.used_bytes
-    each = max(1024**2, fixes.round_down(int(limit * _BUFFERS_SHARE)))
+    biggest = max((key.size_bytes or 0 for _, census in evidence.censuses for key in census.biggest), default=0)
+    each = max(1024**2, fixes.round_down(int(limit * _BUFFERS_SHARE)), 4 * fixes.round_down(biggest))
     yield Finding(
         max(Severity.MEDIUM, evidence.graded(Estimate.exact(wins))),
         f"The buffers of {number:,.0f} clients hold {format_bytes(held)}, "
         f"{format_share(held / evidence.survey.used_bytes)} of the memory in use: replies that are not read, or very "
         "large commands." + (f" The largest: {worst}." if worst else ""),
         fixes.config_set("client-output-buffer-limit", f"normal {each} {each // 2} 30")
-        + "; read large replies in pages, and close what does not read",
+        + ", which disconnects a client as soon as so much waits for it: more than the longest reply that anybody asks "
+        "for at once. Read large replies in pages, and close what does not read",
         wins=Estimate.exact(wins),
         numbers={"bytes": held, "clients": number},
     )
@@ -92,7 +103,10 @@ def scripts(evidence: Evidence) -> Iterator[Finding]:
     if held < _SCRIPTS_SHARE * evidence.survey.used_bytes or number + functions < _MANY_SCRIPTS:
         return
     cached = held - functions
-    fix = "SCRIPT FLUSH, and scripts that take what differs as ARGV instead of having it in their text"
+    fix = (
+        "SCRIPT FLUSH, after which each EVALSHA gets NOSCRIPT once, so callers must load scripts again; and scripts "
+        "that take what differs as ARGV instead of having it in their text"
+    )
     if functions > cached:
         fix = "FUNCTION LIST, and FUNCTION DELETE <library> for those that are not called"
     yield Finding(

@@ -8,7 +8,7 @@ from spillgate.policy.findings import fixes
 from spillgate.policy.findings.evidence import Elements, Evidence, Key
 from spillgate.policy.findings.finding import Finding, Severity
 from spillgate.policy.findings.groups import Group, Kind, owner
-from spillgate.policy.findings.numbers import added, size
+from spillgate.policy.findings.numbers import size
 from spillgate.units import format_bytes
 
 # A key is big from this share of the data on, or from this size on where that is less, but never below so many times
@@ -21,7 +21,12 @@ _MANY_ELEMENTS = 1000
 _LONG_HISTORY = 100
 _KEPT_SHARE = 0.1
 _HISTORY_SHARE = 0.05
-_CUT_COMMANDS = {"list": "LTRIM {} -{} -1", "stream": "XTRIM {} MAXLEN ~ {}", "zset": "ZREMRANGEBYRANK {} 0 -{}"}
+# What keeps so many elements of a key, and drops so many more than it.
+_CUTS = {
+    "list": "LTRIM {key} 0 {last} after each LPUSH, or LTRIM {key} -{keep} -1 after each RPUSH",
+    "stream": "XTRIM {key} MAXLEN ~ {keep} after each XADD, where every reader is done with what goes",
+    "zset": "ZREMRANGEBYRANK {key} 0 -{beyond} after each ZADD, where the score is the time",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class _Big:
 
 def big_strings(evidence: Evidence) -> Iterator[Finding]:
     """Strings much bigger than the other keys."""
+    evidence.need_strings()
     least = evidence.matters_bytes
     for big in _big(evidence, "string"):
         if big.held.value < least:
@@ -62,6 +68,7 @@ def _allowed(evidence: Evidence, big: _Big) -> str:
 
 def big_collections(evidence: Evidence) -> Iterator[Finding]:
     """Hashes, lists, sets, sorted sets and streams with so many elements that one command on them stalls the server."""
+    evidence.need_types()
     least, elements = evidence.matters_bytes, evidence.need(evidence.elements, "elements")
     for big in _big(evidence, "hash", "list", "set", "zset", "stream"):
         counted = [
@@ -76,8 +83,8 @@ def big_collections(evidence: Evidence) -> Iterator[Finding]:
             max(Severity.LOW, min(Severity.MEDIUM, evidence.graded(big.held))),
             f"The longest has {most:,} elements, {len(many)} met in all have {_MANY_ELEMENTS:,} or more; together such "
             f"collections hold {size(big.held)}. Reading or deleting one whole keeps every other client waiting.",
-            f"split them by id or by day ({name}:<part>), read them in pages (HSCAN, SSCAN, ZRANGE … LIMIT), and "
-            "delete them with UNLINK",
+            f"split them by id or by day ({name}:<part>), read them in pages (HSCAN, SSCAN, ZRANGE … LIMIT); where one "
+            "has to go, UNLINK does not keep others waiting",
             database=big.database,
             numbers={"met": len(many), "most_elements": most, "bytes": big.held},
             examples=evidence.examples(big.database, [one for _, one in many]),
@@ -110,7 +117,7 @@ def _held(evidence: Evidence, database: int, types: tuple[str, ...], least: floa
         for group in evidence.groups
         if group.database == database and group.kind is not Kind.QUEUE
     ]
-    guess = added(part for part in sums if part is not None)
+    guess = Estimate.total(part for part in sums if part is not None)
     return Estimate(max(met.value, guess.value), max(met.low, guess.low), max(met.high, guess.high))
 
 
@@ -121,6 +128,8 @@ def _queued(evidence: Evidence, database: int, key: KeySample) -> bool:
 
 def histories(evidence: Evidence) -> Iterator[Finding]:
     """Full message histories: lists, streams and sorted sets without a TTL that nobody cuts."""
+    evidence.need_types()
+    evidence.need_ttls()
     elements = evidence.need(evidence.elements, "elements")
     least = max(evidence.matters_bytes, evidence.data_bytes * _HISTORY_SHARE)
     for group in evidence.groups:
@@ -148,7 +157,7 @@ def by_size(elements: Mapping[Key, Elements], database: int) -> frozenset[bytes]
 
 
 def _endless(key: KeySample) -> bool:
-    return key.type in _CUT_COMMANDS and key.ttl_ms is None
+    return key.type in _CUTS and key.ttl_ms is None
 
 
 def _history(evidence: Evidence, group: Group, long: Mapping[KeySample, Elements], wins: Estimate) -> Finding:
@@ -159,16 +168,18 @@ def _history(evidence: Evidence, group: Group, long: Mapping[KeySample, Elements
     said += f"; of {uncut} no entry was ever removed" if uncut else ""
     longest = max(long, key=lambda key: long[key].count)
     keep = fixes.round_up(long[longest].count * _KEPT_SHARE)
-    command = _CUT_COMMANDS[longest.type or ""].format(
-        evidence.shown(group.database, longest.name), keep + (longest.type == "zset")
-    )
+    name = evidence.shown(group.database, longest.name)
+    cut = _CUTS[longest.type or ""].format(key=name, keep=keep, last=keep - 1, beyond=keep + 1)
     return evidence.about(
         group,
         max(Severity.MEDIUM if growing else Severity.LOW, evidence.graded(wins)),
         f"Lists, streams or sorted sets without a TTL: {len(long):,} of {len(group.sample):,} keys sampled, of "
         f"{min(lengths):,} to {max(lengths):,} elements{said}. Keeping the newest tenth of each would free "
         f"{size(wins)}.",
-        f"{command} after each write, and for the others likewise; what has to be kept for ever belongs in a database",
+        "what has to stay belongs in a database"
+        if group.kind is Kind.KEPT
+        else f"if these are histories and no queues, whose elements wait for someone: {cut}; and for the others "
+        "likewise. What has to stay belongs in a database",
         wins=wins,
         numbers={"met": len(long), "longest": max(lengths)},
         keys=list(long),
