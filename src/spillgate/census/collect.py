@@ -16,7 +16,7 @@ from spillgate.server.scanning import Ask, CallBounds, CensusReply, cursor_at, s
 # namespaces apart and to draw cut-offs from. THOROUGH sees every key of a small server.
 HURRIED, QUICK, THOROUGH = 2, 8, 200
 _QUICK_BOUNDS = CallBounds(keys=150, microseconds=700)
-_BOUNDS = CallBounds(keys=250, microseconds=1500)
+_BOUNDS = CallBounds(keys=160, microseconds=800)
 # The first so many keys are looked at one by one: they tell what prefixes there are and what a usual size is.
 _PILOT_KEYS = 2000
 # So few keys are all visited: that takes no longer than a sample would.
@@ -28,7 +28,7 @@ _DETAIL_EVERY = 10
 _DETAILS_OF_A_PASS = 10_000
 _LEAST_RUNS = 30
 # Of the runs that the error so far asks for: beyond them where they are near, else part of the way to look again there.
-_MARGIN, _PART_OF_THE_WAY = 1.05, 0.7
+_MARGIN, _PART_OF_THE_WAY = 1.03, 0.7
 _NEAR = 2.5
 _ROUNDING = 0.98  # of the error wanted: the total that it is a share of is an estimate as well
 GOLDEN = 0.6180339887498949

@@ -1,5 +1,6 @@
 """``spillgate census``: what was typed, the survey taken for it, how the command ends."""
 
+import gc
 import os
 import signal
 import sys
@@ -95,6 +96,7 @@ def count(request: Request) -> Exit:
     checkpoint = Checkpoint(request.resume) if request.resume else None
     began_s = time.monotonic()
     let_others_go_first()
+    gc.freeze()  # what the program is made of stays: looking through it again and again takes longer than some calls
     with closing(gateway_of(policy)) as gateway, _stoppable() as asked_to_stop, _progress() as on_progress:
         gateway.probe()
         if request.replica is not None and gateway.info().get("role") != "slave":
