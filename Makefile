@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test bench lock clean
+.PHONY: help setup demo check test sync bench lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,14 +33,18 @@ setup: .venv/ready  ## make .venv with everything that is needed (the others do 
 demo: .venv/ready  ## watch a 25 MB server survive a flood
 	@$(BIN)/spillgate demo $(ARGS)
 
-check: .venv/ready  ## lint, format, types, direction of imports
+check: .venv/ready  ## lint, format, types, direction of imports, generated code
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/unasync.py --check
 
 test: .venv/ready  ## all tests, on real servers
 	$(BIN)/python -m pytest $(ARGS)
+
+sync: .venv/ready  ## write cache/_sync anew from cache/_async
+	$(BIN)/python scripts/unasync.py
 
 bench: .venv/ready  ## what Spillgate reaches beside the stock policies
 	$(BIN)/python -m bench $(ARGS)

@@ -4,12 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spillgate.cache import AsyncCache, AsyncNamespace, Cache, Namespace
     from spillgate.config import Policy, load_policy, parse_policy
     from spillgate.errors import SpillgateError
     from spillgate.governor.loop import Governor
 else:
     _HOMES = {
+        "AsyncCache": "spillgate.cache",
+        "AsyncNamespace": "spillgate.cache",
+        "Cache": "spillgate.cache",
         "Governor": "spillgate.governor.loop",
+        "Namespace": "spillgate.cache",
         "Policy": "spillgate.config",
         "SpillgateError": "spillgate.errors",
         "load_policy": "spillgate.config",
@@ -23,4 +28,14 @@ else:
         return getattr(import_module(_HOMES[name]), name)
 
 
-__all__ = ["Governor", "Policy", "SpillgateError", "load_policy", "parse_policy"]
+__all__ = [
+    "AsyncCache",
+    "AsyncNamespace",
+    "Cache",
+    "Governor",
+    "Namespace",
+    "Policy",
+    "SpillgateError",
+    "load_policy",
+    "parse_policy",
+]

@@ -15,6 +15,8 @@ The first line of a class's docstring is its default message::
     │   ├── PermissionDenied    NOPERM
     │   ├── OutOfMemory         OOM
     │   └── CommandUnavailable  unknown, renamed or blocked by the plan
+    ├── ValueRefused (also a ValueError)  a value that may not be stored, or cannot be written
+    │   └── ValueTooLarge       larger than its namespace allows
     ├── BudgetExhausted         the day's commands are spent
     └── MissingExtra            an optional part is not installed
 """
@@ -110,6 +112,14 @@ class OutOfMemory(ServerError):
 
 class CommandUnavailable(_CommandError):
     """The server does not offer the command: it is too old, or its plan blocks or renames it."""
+
+
+class ValueRefused(SpillgateError, ValueError):
+    """The value may not be stored in this namespace."""
+
+
+class ValueTooLarge(ValueRefused):
+    """The value is larger than max_value of its namespace allows."""
 
 
 class BudgetExhausted(SpillgateError):

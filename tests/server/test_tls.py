@@ -12,7 +12,8 @@ from spillgate.config import Verify
 from spillgate.errors import ServerUnreachable
 from spillgate.model import Rule, Unlink
 from spillgate.policy.pacing import Pause
-from spillgate.server.tracking import CHANNEL, WriteTracker
+from spillgate.keyspace import WAKE_CHANNEL
+from spillgate.server.tracking import WriteTracker
 from tests.governing import fill, gateway_of, governing, keys_of, policy_of, sweep_all
 from tests.servers import ServerKind
 
@@ -55,7 +56,7 @@ def test_pauses_are_cut_short_over_tls(encrypted: Server) -> None:
     tracker = WriteTracker(gateway.subscribe)
     tracker.enabled = True
     tracker.wait(Pause(0.01, 4096))
-    encrypted.client().publish(CHANNEL, "help")
+    encrypted.client().publish(WAKE_CHANNEL, "help")
     assert tracker.wait(Pause(20, 4096)).early
     fill(encrypted.client(), "app:messages:", 3000, size=10)
     assert tracker.wait(Pause(20, 4096)).early

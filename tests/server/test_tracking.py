@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spillgate.policy.pacing import Pause
-from spillgate.server.tracking import CHANNEL, WriteTracker
+from spillgate.keyspace import WAKE_CHANNEL
+from spillgate.server.tracking import WriteTracker
 from tests.governing import fill, gateway_of, policy_of
 from tests.servers import eventually
 
@@ -77,7 +78,7 @@ def is_tracking(server: Server) -> bool:
 
 
 def subscribers(server: Server) -> int:
-    return int(dict(server.client().pubsub_numsub(CHANNEL)).popitem()[1])
+    return int(dict(server.client().pubsub_numsub(WAKE_CHANNEL)).popitem()[1])
 
 
 def test_a_pause_that_nothing_happens_in_lasts(server: Server, tracker: WriteTracker) -> None:
@@ -121,7 +122,7 @@ def test_a_call_for_help_cuts_it_short_also_at_full_memory(server: Server, track
     client = server.client()
     client.config_set("maxmemory", 1)
     client.config_set("maxmemory-policy", "noeviction")
-    waiting = while_waiting(tracker, lambda: client.publish(CHANNEL, "help"))
+    waiting = while_waiting(tracker, lambda: client.publish(WAKE_CHANNEL, "help"))
     assert waiting.woken is not None
     assert waiting.woken.early
     assert waiting.took_s < 10
@@ -185,7 +186,7 @@ def test_a_server_that_hangs_makes_no_pause_longer(server: Server, tracker: Writ
     assert not tracker.wait(Pause(0.2)).early
     assert time.monotonic() - started < 5
     server.thaw()
-    waiting = while_waiting(tracker, lambda: server.client().publish(CHANNEL, "help"))
+    waiting = while_waiting(tracker, lambda: server.client().publish(WAKE_CHANNEL, "help"))
     assert waiting.woken is not None
     assert waiting.woken.early
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from spillgate.config import (
     PRESETS,
     SETTINGS,
+    CacheSettings,
     Cleanup,
     Codec,
     LevelSettings,
@@ -53,7 +54,7 @@ def namespace(settings: str = "", name: str = "a", keys: str = "a:*") -> str:
 
 
 def test_an_empty_file_gives_the_defaults() -> None:
-    assert parse("") == Policy(ServerSettings(), MonitorSettings(), LevelSettings(), ())
+    assert parse("") == Policy(ServerSettings(), MonitorSettings(), LevelSettings(), CacheSettings(), ())
     assert parse("").server == ServerSettings(
         url="redis://127.0.0.1:6379/0",
         limit_bytes=None,
@@ -101,6 +102,12 @@ def test_every_key_of_every_table_is_read() -> None:
         critical = "95%"
         release = "2%"
         hold = "1m"
+        [cache]
+        timeout = "100ms"
+        connections = 4
+        failures = 5
+        retry = "2s"
+        lock = "30s"
         [[namespace]]
         name = "messages"
         keys = ["m:*", "old:m:*"]
@@ -119,6 +126,8 @@ def test_every_key_of_every_table_is_read() -> None:
         codec = "json"
         dictionary = true
         binary = true
+        jitter = "20%"
+        sliding = true
     """)
     assert policy == Policy(
         ServerSettings(
@@ -134,6 +143,7 @@ def test_every_key_of_every_table_is_read() -> None:
         ),
         MonitorSettings(interval_s=60.0, min_interval_s=1.0, commands_per_day=15_000),
         LevelSettings(warning=0.5, preventive=0.7, emergency=0.8, critical=0.95, release=0.02, hold_s=60.0),
+        CacheSettings(timeout_s=0.1, connections=4, failures=5, retry_s=2.0, lock_s=30.0),
         (
             NamespacePolicy(
                 name="messages",
@@ -153,6 +163,8 @@ def test_every_key_of_every_table_is_read() -> None:
                 codec=Codec.JSON,
                 dictionary=True,
                 binary=True,
+                jitter=0.2,
+                sliding=True,
             ),
             NamespacePolicy(name="rq", keys=PRESETS["rq"]),
         ),
@@ -164,6 +176,7 @@ def test_the_table_of_settings_covers_every_field_and_describes_it() -> None:
         "server": ServerSettings,
         "monitor": MonitorSettings,
         "levels": LevelSettings,
+        "cache": CacheSettings,
         "namespace": NamespacePolicy,
     }
     assert [(one.table, one.field) for one in SETTINGS] == [
@@ -177,9 +190,9 @@ def test_written_defaults_are_the_real_ones() -> None:
     written = "".join(
         f"[{table}]\n"
         + "".join(f"{one.key} = {one.default}\n" for one in SETTINGS if one.table == table and is_toml(one.default))
-        for table in ("monitor", "levels")
+        for table in ("monitor", "levels", "cache")
     )
-    assert written.count("=") == 9
+    assert written.count("=") == 14
     assert parse(written) == Policy()
     derived = "".join(
         f"{one.key} = {one.default}\n" for one in SETTINGS if one.table == "namespace" and is_toml(one.default)
@@ -415,7 +428,7 @@ def test_a_budget_that_nothing_would_enforce_is_refused(cleanup: str) -> None:
 
 
 MISTAKES = {
-    "x = 1": 'unknown key "x" (known here: levels, monitor, namespace, presets, server)',
+    "x = 1": 'unknown key "x" (known here: cache, levels, monitor, namespace, presets, server)',
     "[servre]": 'unknown key "servre" (did you mean "server"?)',
     '[server]\nlimt = "1MB"': 'server: unknown key "limt" (did you mean "limit"?)',
     "server = 3": "server: expected a table, got 3",

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from spillgate.census.inside import Inside
 from spillgate.config import Policy
 from spillgate.errors import BudgetExhausted
+from spillgate.keyspace import WAKE_CHANNEL
 from spillgate.model import Estimate, KeySample, Reading, Survey
 from spillgate.policy.findings import USUAL_KEYS, Clients, Evidence
 from spillgate.server.facts import Facts
 from spillgate.server.gateway import Gateway
-from spillgate.server.tracking import CHANNEL
 
 # No setting that holds a secret is ever asked for.
 _SETTINGS = (
@@ -72,7 +72,7 @@ def gather(gateway: Gateway, policy: Policy, survey: Survey, closeness: Closenes
             reasons.update(dict.fromkeys(fields, "the day's commands are spent"))
             return None
 
-    listeners = afford(lambda: facts.subscribers(CHANNEL), "governed")
+    listeners = afford(lambda: facts.subscribers(WAKE_CHANNEL), "governed")
     first = Evidence(
         policy,
         survey,

@@ -4,6 +4,7 @@ from spillgate.config.presets import PRESETS
 from spillgate.config.reading import load_policy, parse_policy
 from spillgate.config.settings import (
     SETTINGS,
+    CacheSettings,
     Cleanup,
     Codec,
     LevelSettings,
@@ -18,6 +19,7 @@ from spillgate.config.settings import (
 __all__ = [
     "PRESETS",
     "SETTINGS",
+    "CacheSettings",
     "Cleanup",
     "Codec",
     "LevelSettings",

@@ -1,6 +1,6 @@
 """Reading a policy: from a file, the environment and flags into checked, frozen values.
 
-A setting of [server], [monitor] or [levels] comes from the first of::
+A setting of [server], [monitor], [levels] or [cache] comes from the first of::
 
     a flag                     --limit 25MB
     SPILLGATE_<TABLE>_<KEY>    SPILLGATE_SERVER_LIMIT=25MB
@@ -22,6 +22,7 @@ from typing import Any, TypeVar, cast
 from spillgate.config.presets import PRESETS
 from spillgate.config.settings import (
     SETTINGS,
+    CacheSettings,
     LevelSettings,
     MonitorSettings,
     NamespacePolicy,
@@ -32,8 +33,8 @@ from spillgate.errors import ConfigError, mask_url
 from spillgate.keyspace import Glob
 from spillgate.units import format_bytes, format_duration, format_share, unreadable
 
-_Values = TypeVar("_Values", ServerSettings, MonitorSettings, LevelSettings, NamespacePolicy)
-_TABLES = ("server", "monitor", "levels")
+_Values = TypeVar("_Values", ServerSettings, MonitorSettings, LevelSettings, CacheSettings, NamespacePolicy)
+_TABLES = ("server", "monitor", "levels", "cache")
 _TTLS = ("ttl", "min_ttl", "max_ttl", "emergency_ttl", "critical_ttl")
 _LEAST_TTL_S = 1.0
 
@@ -69,13 +70,14 @@ def parse_policy(
         raise ConfigError(f"is not valid TOML: {message}", source=source) from error
     _refuse_unknown(document, ("presets", "namespace", *_TABLES), source, "")
     overrides = _overrides(env or {}, flags or {})
-    server, monitor, levels = (
+    server, monitor, levels, cache = (
         _Table.of(document.get(name, {}), name, source, name, overrides[name]) for name in _TABLES
     )
     return Policy(
         server=_read_server(server),
         monitor=_read_monitor(monitor),
         levels=_read_levels(levels),
+        cache=_read_cache(cache),
         namespaces=_read_namespaces(document, source),
     )
 
@@ -150,15 +152,16 @@ def _refuse_unknown(given: Collection[str], known: Collection[str], source: str,
 def _overrides(env: Mapping[str, str], flags: Mapping[str, object]) -> dict[str, dict[str, _Given]]:
     """Return, by table and key, what flags and the environment say."""
     found: dict[str, dict[str, _Given]] = {name: {} for name in _TABLES}
-    settings = {one.key: one for one in SETTINGS if one.table in found}
-    for setting in settings.values():
+    settings = [one for one in SETTINGS if one.table in found]
+    flagged = {one.key: one.table for one in reversed(settings)}  # of keys in two tables, flags mean the first
+    for setting in settings:
         variable = next((name for name in setting.env if env.get(name)), None)
         if variable is not None:
             found[setting.table][setting.key] = _Given(_number(env[variable]), "environment", variable)
     for key, value in flags.items():
         if value is not None:
             flag = f"--{key.replace('_', '-')}"
-            found[settings[key].table][key] = _Given(_number(value), "command line", flag)
+            found[flagged[key]][key] = _Given(_number(value), "command line", flag)
     return found
 
 
@@ -215,6 +218,14 @@ def _read_levels(table: _Table) -> LevelSettings:
                 f"is {format_share(levels.release)}",
             )
     return levels
+
+
+def _read_cache(table: _Table) -> CacheSettings:
+    cache = table.read(CacheSettings)
+    for setting in (one for one in SETTINGS if one.table == table.name):
+        if not getattr(cache, setting.field):
+            raise table.error(setting.key, "must be more than 0")
+    return cache
 
 
 def _read_namespaces(document: Mapping[str, object], source: str) -> tuple[NamespacePolicy, ...]:

@@ -264,6 +264,28 @@ class LevelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """[cache]: how patient the cache library is."""
+
+    timeout_s: float = field(
+        default=0.25, metadata=_says("timeout", parse_duration, "Longest that one call to the server may take.")
+    )
+    connections: int = field(
+        default=16, metadata=_says("connections", _count, "Most connections of one process, at least 1.")
+    )
+    failures: int = field(
+        default=3, metadata=_says("failures", _count, "Failures in a row, at least 1, after which calls wait no more,")
+    )
+    retry_s: float = field(
+        default=1.0, metadata=_says("retry", parse_duration, "and how long until one of them tries again.")
+    )
+    lock_s: float = field(
+        default=10.0,
+        metadata=_says("lock", parse_duration, "Longest that others wait for one process to compute a value."),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class NamespacePolicy:
     """[[namespace]]: a named set of keys and what may be done to them.
 
@@ -327,6 +349,10 @@ class NamespacePolicy:
         default=False, metadata=_says("dictionary", _switch, "Whether to compress with a trained dictionary.")
     )
     binary: bool = field(default=False, metadata=_says("binary", _switch, "Whether binary values are accepted."))
+    jitter: float = field(
+        default=0.1, metadata=_says("jitter", parse_share, "Share of its TTL by which a key may expire sooner.")
+    )
+    sliding: bool = field(default=False, metadata=_says("sliding", _switch, "Whether reading a key renews its TTL."))
 
     def __post_init__(self) -> None:
         derived: dict[str, object] = {}
@@ -359,6 +385,7 @@ class Policy:
     server: ServerSettings = field(default_factory=ServerSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     levels: LevelSettings = field(default_factory=LevelSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
     namespaces: tuple[NamespacePolicy, ...] = ()
 
 
@@ -366,6 +393,7 @@ _TABLES = {
     "server": ServerSettings,
     "monitor": MonitorSettings,
     "levels": LevelSettings,
+    "cache": CacheSettings,
     "namespace": NamespacePolicy,
 }
 _WRITTEN_BY = {parse_bytes: format_bytes, parse_duration: format_duration, parse_share: format_share}

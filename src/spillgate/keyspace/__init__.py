@@ -2,6 +2,7 @@
 
 from spillgate.keyspace.globs import MAX_STARS, Glob
 from spillgate.keyspace.namespaces import Keyspace, Named
+from spillgate.keyspace.own import OWN_PREFIX, WAKE_CHANNEL
 from spillgate.keyspace.prefixes import PrefixTree, grow
 
-__all__ = ["MAX_STARS", "Glob", "Keyspace", "Named", "PrefixTree", "grow"]
+__all__ = ["MAX_STARS", "OWN_PREFIX", "WAKE_CHANNEL", "Glob", "Keyspace", "Named", "PrefixTree", "grow"]

@@ -5,40 +5,22 @@ A driver holds one connection and is used by one thread at a time.
 
 import hashlib
 from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, cast
 
 from redis import Redis, exceptions
-from redis.backoff import NoBackoff
 from redis.connection import ConnectionInterface, ConnectionPool
-from redis.driver_info import DriverInfo
-from redis.retry import Retry
 
-from spillgate.config import ServerSettings, Verify
-from spillgate.errors import (
-    AuthenticationFailed,
-    BudgetExhausted,
-    CommandUnavailable,
-    ConfigError,
-    OutOfMemory,
-    PermissionDenied,
-    ServerBusy,
-    ServerError,
-    ServerLoading,
-    ServerReadOnly,
-    ServerUnreachable,
-    mask_url,
-)
+from spillgate.config import ServerSettings
+from spillgate.connection import connection_options, translated
+from spillgate.errors import BudgetExhausted, ServerUnreachable
 
 if TYPE_CHECKING:
     from socket import socket
 
 Argument = str | bytes | int
 Command = tuple[Argument, ...]
-
-_SCHEMES: Final = {"redis", "rediss", "unix"}
 
 
 class Script:
@@ -119,9 +101,10 @@ class Driver:
         return self.call("EVAL", script.text, 0, *arguments)
 
     def ask(self, script: Script, *arguments: Argument) -> Callable[[], Any]:
-        """Call a script now and read its reply later, but before anything else is asked: it is void after that.
+        """Call a script now and read its reply later; both raise as `call` does.
 
-        Both raise as `call` does.
+        Asked again, when the reply is wanted, if another command came in between, or the connection was lost: so the
+        script must change nothing.
         """
         self._pay(1)
         if self._unread:
@@ -130,18 +113,13 @@ class Driver:
             # The pool would look whether the connection is alive each time, which costs as much as the call.
             connection = self._held = self._held or cast("Any", self._pool).get_connection()
             self._unread = True
-            connection.send_command("EVALSHA", script.digest, 0, *arguments)
+            with suppress(exceptions.ConnectionError):
+                connection.send_command("EVALSHA", script.digest, 0, *arguments)
 
         def reply() -> Any:
-            assert self._unread and self._held is connection, "the reply was read too late"  # noqa: S101, PT018
-            with self._translated("EVALSHA"):
-                try:
+            if self._unread and self._held is connection:
+                with self._translated("EVALSHA"), suppress(exceptions.NoScriptError, exceptions.ConnectionError):
                     answer = connection.read_response()
-                except exceptions.ResponseError as error:
-                    self._unread = False
-                    if not isinstance(error, exceptions.NoScriptError):
-                        raise
-                else:
                     self._unread = False
                     return answer
             return self.call("EVAL", script.text, 0, *arguments)
@@ -190,21 +168,8 @@ class Driver:
         """The driver's errors into ours, the cause kept."""
         try:
             yield
-        except exceptions.AuthenticationError as error:
-            message = f"{mask_url(self._settings.url)}: {error} Check the user and password in the URL."
-            raise AuthenticationFailed(message) from error
-        except exceptions.BusyLoadingError as error:
-            raise ServerLoading from error
-        except exceptions.ReadOnlyError as error:
-            raise ServerReadOnly from error
-        except exceptions.OutOfMemoryError as error:
-            raise OutOfMemory from error
-        except exceptions.NoPermissionError as error:
-            raise PermissionDenied(f"{command}: {error}", command=command) from error
-        except exceptions.ResponseError as error:
-            raise _response_error(str(error), command) from error
         except (exceptions.RedisError, OSError) as error:
-            raise ServerUnreachable(f"{mask_url(self._settings.url)}: {error}") from error
+            raise translated(error, self._settings.url, command) from error
 
 
 class PushConnection:
@@ -242,44 +207,11 @@ class PushConnection:
         self._connection.disconnect()
 
 
-def _response_error(text: str, command: str) -> ServerError:
-    """Errors that the driver has no class for, and those that a script met inside the server and passes on."""
-    if text.startswith("BUSY"):
-        return ServerBusy()
-    if "READONLY" in text:
-        return ServerReadOnly()
-    if any(words in text for words in ("NOPERM", "ACL failure", "can't run this command", "can't access at least one")):
-        return PermissionDenied(f"{command}: {text}", command=command)
-    if any(words in text.lower() for words in ("unknown command", "unknown subcommand", "not allowed")):
-        return CommandUnavailable(f"{command}: {text}", command=command)
-    return ServerError(f"{command}: {text}")
-
-
 def _as_it_is(reply: object, **_options: object) -> object:
     return reply
 
 
 def _connection_pool(settings: ServerSettings, *, protocol: int) -> ConnectionPool:
-    scheme = urlsplit(settings.url).scheme
-    if scheme not in _SCHEMES:
-        message = f"{mask_url(settings.url)}: only redis://, rediss:// and unix:// servers can be governed so far"
-        raise ConfigError(message)
-    options: dict[str, object] = {}
-    if scheme == "rediss":
-        options = {
-            "ssl_ca_certs": str(settings.ca_file) if settings.ca_file else None,
-            "ssl_certfile": str(settings.cert_file) if settings.cert_file else None,
-            "ssl_keyfile": str(settings.key_file) if settings.key_file else None,
-            "ssl_cert_reqs": "none" if settings.verify is Verify.NONE else "required",
-            "ssl_check_hostname": settings.verify is Verify.FULL,
-        }
     from_url: Callable[..., ConnectionPool] = cast("Any", ConnectionPool).from_url
-    return from_url(
-        settings.url,
-        protocol=protocol,
-        socket_connect_timeout=settings.connect_timeout_s,
-        socket_timeout=settings.timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        driver_info=DriverInfo(name="spillgate"),
-        **options,
-    )
+    options = connection_options(settings, settings.connect_timeout_s, settings.timeout_s)
+    return from_url(settings.url, protocol=protocol, **options)

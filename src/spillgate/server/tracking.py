@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from time import monotonic
 
 from spillgate.errors import BudgetExhausted, ServerError
+from spillgate.keyspace import WAKE_CHANNEL
 from spillgate.policy.pacing import Pause
 from spillgate.server.driver import PushConnection
 
-CHANNEL = "spillgate:wake"
 # While messages come in, they are counted in gulps of this length rather than one by one.
 _GULP_S = 0.01
 _READ_BYTES = 1 << 16
@@ -85,7 +85,7 @@ class WriteTracker:
             if self._socket is None or self._socket not in ready:
                 continue
             chunk = self._drain()
-            if chunk is None or CHANNEL.encode() in chunk:
+            if chunk is None or WAKE_CHANNEL.encode() in chunk:
                 return Woken(pushed, early=True)
             pushed += len(chunk)
             burst = max(_LEAST_BURST_BYTES, pause.pushed_bytes_s * _GULP_S)
@@ -106,7 +106,7 @@ class WriteTracker:
         """Switch the messages on or off. Whatever fails is tried again at the next pause: a look comes anyway."""
         try:
             if wanted and self._connection is None:
-                self._connection = self._subscribe(CHANNEL)
+                self._connection = self._subscribe(WAKE_CHANNEL)
                 self._socket = self._connection.socket
             if self._connection is not None and wanted is not self._armed:
                 mode = ("ON", "BCAST", "NOLOOP") if wanted else ("OFF",)

@@ -1,0 +1,282 @@
+"""Values that are computed when they are missing: once, however many want them."""
+
+import math
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic
+from types import MethodType
+from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
+
+from spillgate.cache._async.space import AsyncSpace
+from spillgate.cache._async.store import MISSING, AsyncStore
+from spillgate.cache.codec import ForeignReader, cost_of
+from spillgate.cache.counters import Event
+from spillgate.cache.lifetime import Ttl, seconds_of
+from spillgate.cache.lock import Lock
+from spillgate.cache.template import KeyTemplate
+from spillgate.cache.waiting import Abandoned, AsyncFlight, AsyncFlights, asleep, logger
+from spillgate.cache.wire import Reply, failed
+from spillgate.errors import ServerError, ValueRefused
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+# Who waits for another process looks for its result this often, more seldom the longer it takes.
+_FIRST_LOOK_S: Final = 0.004
+_LAST_LOOK_S: Final = 0.1
+_LOOK_GROWTH: Final = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncWish(Generic[T]):
+    """A value that a caller wants: its key, what computes it, and how long it is kept."""
+
+    key: str
+    compute: Callable[[], Awaitable[T]]
+    ttl: Ttl | None = None
+    stale_s: float = 0.0
+
+
+class _Found(NamedTuple):
+    """A value in the cache, how long it is fresh (below 0: it is stale), and how long it took to compute."""
+
+    value: Any
+    fresh_s: float
+    cost_s: float | None
+
+
+class AsyncNamespace(AsyncStore[T]):
+    """The values of one namespace, and functions that compute them."""
+
+    def __init__(self, space: AsyncSpace, type_: Any, foreign: ForeignReader | None) -> None:
+        super().__init__(space, type_, foreign)
+        self._flights: AsyncFlights[T] = AsyncFlights()
+        self._last_cost_s: float | None = None
+
+    async def get_or_set(
+        self, key: str, compute: Callable[[], Awaitable[T]], ttl: Ttl | None = None, *, stale: Ttl | None = None
+    ) -> T:
+        """The value of ``key``, computed and stored where there is none.
+
+        It is computed once, however many callers want it at the same time in however many processes, by a lock that
+        lasts ``lock`` of the [cache] table; the others wait for the result and hold no connection meanwhile. The nearer
+        a value is to its end, and the longer it takes to compute, the likelier a caller computes it anew before it is
+        gone (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015).
+
+        With ``stale`` it is kept for so much longer than its TTL, and served while one caller refreshes it in the
+        background. What ``compute`` raises is raised for all who wait. A value that may not be stored is returned all
+        the same, and counted.
+        """
+        return await self._wanted(AsyncWish(key, compute, ttl, 0.0 if stale is None else seconds_of(stale)))
+
+    def cached(
+        self, key: "str | Callable[P, str]", *, ttl: Ttl | None = None, stale: Ttl | None = None
+    ) -> "Callable[[Callable[P, Awaitable[T]]], AsyncCached[P, T]]":
+        """A decorator for functions that compute the namespace's values: ``@messages.cached("user:{user_id}")``.
+
+        ``key`` names parameters of the function in braces, or is a function of the same parameters. The rest is as of
+        `get_or_set`.
+
+        Raises:
+            ConfigError: ``key`` names what is no parameter.
+        """
+        stale_s = 0.0 if stale is None else seconds_of(stale)
+
+        def decorate(function: Callable[P, Awaitable[T]]) -> AsyncCached[P, T]:
+            return AsyncCached(self, function, key if callable(key) else KeyTemplate(key, function), ttl, stale_s)
+
+        return decorate
+
+    async def _wanted(self, wish: AsyncWish[T]) -> T:
+        while True:
+            found = await self._find(wish)
+            if found is not None:
+                return await self._served(found, wish)
+            space = self._space
+            name = space.keys.value(space.generation, wish.key)
+            flight = self._flights.board(name)
+            if flight.leads:
+                return await self._flown(flight, name, lambda: self._computed(wish))
+            try:
+                value = await flight.result(space.lock_s)
+            except Abandoned:
+                continue
+            except TimeoutError:
+                return await self._compute(wish, None, space.generation)
+            self._count(Event.SHARED)
+            return value
+
+    async def _flown(self, flight: AsyncFlight[T], name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The outcome of ``work`` for the key of this name, also for all who wait for it."""
+        try:
+            value = await work()
+        except BaseException as error:
+            flight.fail(error)
+            raise
+        else:
+            flight.land(value)
+            return value
+        finally:
+            self._flights.clear(name)
+
+    async def _find(self, wish: AsyncWish[T]) -> _Found | None:
+        """What the cache has; a miss is counted by who computes the value."""
+        try:
+            data, left_ms = await self._space.read(wish.key, _left)
+        except ServerError as error:
+            self._dropped(error)
+            return None
+        return await self._found(data, left_ms, wish)
+
+    async def _found(self, data: Reply, left_ms: Reply, wish: AsyncWish[T]) -> _Found | None:
+        if data is None or (value := await self._decoded(data)) is MISSING:
+            return None
+        return _Found(value, self._space.fresh_s(left_ms, wish.ttl, wish.stale_s), cost_of(data))
+
+    async def _served(self, found: _Found, wish: AsyncWish[T]) -> T:
+        """A value that was there; it may be time to compute it anew."""
+        self._count(Event.HIT if found.fresh_s > 0 else Event.STALE)
+        cost_s = self._last_cost_s if found.cost_s is None else found.cost_s
+        if not is_due(found.fresh_s, cost_s):
+            return found.value
+        name = self._space.keys.value(self._space.generation, wish.key)
+        flight = self._flights.board(name)
+        if not flight.leads:
+            return found.value
+
+        async def refresh() -> T:
+            return await self._flown(flight, name, lambda: self._refreshed(wish))
+
+        if not wish.stale_s:
+            try:
+                return await refresh()
+            except Abandoned:
+                return found.value
+        if not self._space.hands.take(refresh):
+            self._flights.clear(name)
+            flight.fail(Abandoned())
+        return found.value
+
+    async def _refreshed(self, wish: AsyncWish[T]) -> T:
+        """The value computed anew.
+
+        Raises:
+            Abandoned: another process is at it.
+        """
+        space = self._space
+        generation = space.generation
+        lock = Lock(space.keys.lock(space.keys.value(generation, wish.key)), space.lock_s)
+        try:
+            (reply,) = await space.client.send(lock.take(), repeatable=False)
+        except ServerError as error:
+            raise Abandoned from error
+        if not lock.taken(reply):
+            raise Abandoned
+        value = await self._compute(wish, lock, generation)
+        self._count(Event.REFRESH)
+        return value
+
+    async def _computed(self, wish: AsyncWish[T]) -> T:
+        """The missing value, computed here under the lock of all processes, or by who has that."""
+        space = self._space
+        deadline_s, pause_s = monotonic() + space.lock_s, _FIRST_LOOK_S
+        lock: Lock | None = None
+        while monotonic() < deadline_s:
+            try:
+                lock, (locked, data, left_ms) = await space.read_locked(wish.key)
+            except ServerError as error:
+                self._dropped(error)
+                break
+            taken = lock.taken(locked)
+            found = await self._found(data, left_ms, wish)
+            if found is not None:
+                await self._send(lock.release())
+                self._count(Event.SHARED)
+                return found.value
+            if taken or failed(locked):
+                break  # where the server has no room for a lock, computing twice is better than never
+            await asleep(pause_s * random.uniform(0.7, 1.3))
+            pause_s = min(_LAST_LOOK_S, pause_s * _LOOK_GROWTH)
+        self._count(Event.MISS)
+        return await self._compute(wish, lock, space.generation)
+
+    async def _compute(self, wish: AsyncWish[T], lock: Lock | None, generation: int) -> T:
+        """Compute and store a value for the generation it was wanted in, and give the lock back."""
+        started_s = monotonic()
+        try:
+            value = await wish.compute()
+        except BaseException:
+            if lock is not None:
+                await self._send(lock.release())
+            raise
+        cost_s = self._last_cost_s = monotonic() - started_s
+        self._count(Event.COMPUTE)
+        self._count(Event.COMPUTE_SECONDS, cost_s)
+        release = lock.release() if lock is not None else ()
+        try:
+            encoded = self._encoded(value, cost_s)
+        except ValueRefused as error:
+            logger.warning("a value of %r was computed and not stored: %s", wish.key, error)
+            await self._send(release)
+        else:
+            await self._write({wish.key: encoded}, wish.ttl, wish.stale_s, release, generation)
+        return value
+
+
+class AsyncCached(Generic[P, T]):
+    """A function whose results are cached; it is called as before."""
+
+    def __init__(
+        self,
+        namespace: AsyncNamespace[T],
+        function: Callable[P, Awaitable[T]],
+        key: Callable[P, str],
+        ttl: Ttl | None,
+        stale_s: float,
+    ) -> None:
+        self.key = key
+        """The key of a call, by the call's arguments."""
+        self._namespace = namespace
+        self._ttl = ttl
+        self._stale_s = stale_s
+        self.__wrapped__ = function
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self.__qualname__ = getattr(function, "__qualname__", self.__name__)
+        self.__module__ = function.__module__
+        self.__doc__ = function.__doc__
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """The method of an instance, for a function defined in a class."""
+        return self if instance is None else MethodType(self, instance)
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The function's result, from the cache where it is there."""
+        return await self._namespace._wanted(self._wish(*args, **kwargs))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget the result for these arguments; whether there was one."""
+        return await self._namespace.delete(self.key(*args, **kwargs))
+
+    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Compute the result for these arguments now, and store it."""
+        wish, namespace = self._wish(*args, **kwargs), self._namespace
+        return await namespace._compute(wish, None, namespace._space.generation)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+    def _wish(self, *args: P.args, **kwargs: P.kwargs) -> AsyncWish[T]:
+        function = self.__wrapped__
+        return AsyncWish(self.key(*args, **kwargs), lambda: function(*args, **kwargs), self._ttl, self._stale_s)
+
+
+def _left(name: str) -> tuple[str, str]:
+    return ("PTTL", name)
+
+
+def is_due(fresh_s: float, cost_s: float | None, chance: Callable[[], float] = random.random) -> bool:
+    """Whether a value is to be computed anew: it is stale, or by chance so near its end that it soon will be.
+
+    ``chance`` gives a number from 0 to below 1.
+    """
+    if fresh_s <= 0:
+        return True
+    return cost_s is not None and -cost_s * math.log(1 - chance()) >= fresh_s

@@ -1,0 +1,128 @@
+# Generated from ../_async by scripts/unasync.py: change that, then run `make sync`.
+"""A cache: one server, and the namespaces of a policy."""
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self, TypeVar, overload
+
+from spillgate.cache._sync.client import Client
+from spillgate.cache._sync.namespace import Namespace
+from spillgate.cache._sync.space import Space
+from spillgate.cache.counters import Counters, Event, Hook
+from spillgate.cache.foreign import read_foreign
+from spillgate.cache.waiting import Hands
+from spillgate.cache.wire import failed
+from spillgate.config import Policy, load_policy
+from spillgate.errors import ConfigError
+from spillgate.model import Level
+
+T = TypeVar("T")
+
+
+class Cache:
+    """The way into the namespaces of a policy, on its server.
+
+    Nothing is sent before the first operation. One cache serves a whole process: any number of threads and tasks.
+    ``hook`` is told of each event as it happens.
+    """
+
+    def __init__(self, policy: Policy, *, hook: Hook | None = None) -> None:
+        """Prepare.
+
+        Raises:
+            ConfigError: the URL needs more than a single server.
+        """
+        self.policy = policy
+        self._counters = Counters(hook)
+        self._client = Client(policy, self._counters)
+        self._hands = Hands()
+        self._spaces: dict[str, Space] = {}
+        self._making = threading.Lock()
+
+    @classmethod
+    def from_url(
+        cls, url: str | None = None, *, config: Policy | Path | str | None = None, hook: Hook | None = None
+    ) -> Self:
+        """A cache on the server at ``url``, by default the policy's.
+
+        ``config`` is a policy or the path of a policy file, by default ``SPILLGATE_CONFIG``; the environment overrides
+        the file as it does for the command line.
+
+        Raises:
+            ConfigError: the policy file cannot be used, or the URL.
+        """
+        if isinstance(config, Policy):
+            policy = config if url is None else replace(config, server=replace(config.server, url=url))
+        else:
+            path = None if config is None else Path(config)
+            policy = load_policy(path, env=os.environ, flags={"url": url})
+        return cls(policy, hook=hook)
+
+    def __enter__(self) -> Self:
+        """Nothing to do: connections are made when they are needed."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """End the work in the background and close the connections; the cache may be used again."""
+        self._hands.close()
+        self._client.close()
+
+    @overload
+    def namespace(self, name: str, type: type[T], *, migrate: bool = ...) -> Namespace[T]: ...
+    @overload
+    def namespace(self, name: str, type: Any = ..., *, migrate: bool = ...) -> Namespace[Any]: ...
+    def namespace(self, name: str, type: Any = Any, *, migrate: bool = False) -> Namespace[Any]:  # noqa: A002
+        """The values of a namespace of the policy, as ``type``.
+
+        That is a dataclass, a msgspec Struct, a TypedDict, a Pydantic model, plain data, or a container of such. What
+        is read is checked to be one, and is a miss where it is not. With ``migrate``, values that django-redis wrote
+        (but for pickles) and plain JSON are read as well.
+
+        Raises:
+            ConfigError: the policy has no such namespace, it has no TTL, its keys cannot be made from its patterns, or
+                it cannot hold that type.
+        """
+        return Namespace(self._space(name), type, read_foreign if migrate else None)
+
+    @property
+    def level(self) -> Level | None:
+        """How near its limit the server was when last seen; None where that is not known."""
+        return self._client.pressure.level
+
+    @property
+    def available(self) -> bool:
+        """Whether the server is tried at all; false after some failures in a row, until one of them tries again."""
+        return not self._client.breaker.open
+
+    def counts(self) -> Mapping[str, Mapping[Event, float]]:
+        """What happened so far, by namespace and event; ``*`` stands for the server."""
+        return self._counters.snapshot()
+
+    def ping(self) -> None:
+        """Ask the server whether it is there, for a check at start.
+
+        Raises:
+            ServerError: it is not, or does not let us in.
+        """
+        (reply,) = self._client.send(("PING",))
+        if failed(reply):
+            raise reply
+
+    def _space(self, name: str) -> Space:
+        with self._making:
+            if name not in self._spaces:
+                known = {one.name: one for one in self.policy.namespaces}
+                if name not in known:
+                    there = ", ".join(known) or "none"
+                    raise ConfigError(f"the policy has no namespace {name!r}, only {there}: add it to the policy file")
+                self._spaces[name] = Space(
+                    known[name], self._client, self._counters, self._hands, self.policy.cache.lock_s
+                )
+            return self._spaces[name]

@@ -1,0 +1,257 @@
+# Generated from ../_async by scripts/unasync.py: change that, then run `make sync`.
+"""What all views of one namespace share: its keys by generation, its dictionaries, its TTLs, its counters."""
+
+import math
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final
+
+from spillgate.cache._sync.client import Client, Command
+from spillgate.cache.codec import Dictionary
+from spillgate.cache.counters import Counters, Event
+from spillgate.cache.keys import Keys, prefix_of
+from spillgate.cache.lifetime import Lifetime, Ttl, seconds_of
+from spillgate.cache.lock import Lock
+from spillgate.cache.waiting import Hands, logger, sleep
+from spillgate.cache.wire import Reply, failed
+from spillgate.compression import Zstd
+from spillgate.config import NamespacePolicy
+
+MakeCommands = Callable[[str, str], Sequence[Command]]
+"""Commands on a value, made from its key and the name that this has in the server."""
+
+_MISSING_S: Final = 10.0
+# A dictionary outlives the values that were last written with it by this much.
+_MARGIN_S: Final = 60.0
+_SCAN_COUNT: Final = 500
+# The sweep of an old generation leaves the server to others for this many times as long as it took it.
+_SWEEP_REST: Final = 4.0
+_INCR_AT_LIMIT: Final = "#!lua flags=allow-oom\nreturn redis.call('INCR', KEYS[1])"
+
+
+class Space:
+    """The shared part of one namespace.
+
+    Every exchange asks for the namespace's generation along with what it is about. So what another process has cleared
+    is never read, added to, counted on or kept alive, at no further round trip: where the generation turns out to be
+    another one, the exchange is done again under the new name.
+
+    Raises:
+        ConfigError: the namespace has no TTL, or no pattern to make keys from.
+    """
+
+    def __init__(
+        self, policy: NamespacePolicy, client: Client, counters: Counters, hands: Hands, lock_s: float
+    ) -> None:
+        self.policy = policy
+        self.client = client
+        self.keys = Keys(prefix_of(policy))
+        self.lifetime = Lifetime.of(policy)
+        self.counter = counters.of(policy.name)
+        self.hands = hands
+        self.lock_s = lock_s
+        self.generation = 0
+        self.dictionaries: dict[int, Dictionary] = {}
+        self.dictionary: Dictionary | None = None
+        self.trained_ratio = 1.0
+        self._generation_seen: bytes | None = None
+        self._pointer_seen: bytes | None = None
+        self._missing: dict[int, float] = {}
+        self._kept_at_s: dict[int, float] = {}
+        self._asks = (self.keys.generation, self.keys.dictionary) if policy.dictionary else (self.keys.generation,)
+
+    def ttl_ms(self, ttl: Ttl | None = None, stale_s: float = 0.0) -> int:
+        """The milliseconds that a key written now gets; ``stale_s`` of them are for serving it when it is stale."""
+        level = self.client.pressure.effective
+        if self.lifetime.cap(level) is not None:
+            self.counter.count(Event.SHORTENED)
+        ttl_s = None if ttl is None else seconds_of(ttl)
+        return max(1, int(self.lifetime.at(level, ttl_s, stale_s) * 1000))
+
+    def fresh_s(self, left_ms: Reply, ttl: Ttl | None, stale_s: float) -> float:
+        """The seconds until a value is stale, of those until it is gone; infinite where they are not known."""
+        if not isinstance(left_ms, int) or left_ms < 0:
+            return math.inf
+        ttl_s = None if ttl is None else seconds_of(ttl)
+        return left_ms / 1000 - self.lifetime.stale_part(self.client.pressure.effective, ttl_s, stale_s)
+
+    def read(self, key: str, *more: Callable[[str], Command]) -> list[Reply]:
+        """The stored bytes of a value (None: there is none), and the replies to ``more`` commands on its key.
+
+        Raises:
+            ServerError: the server failed.
+        """
+        while True:
+            name = self.keys.value(self.generation, key)
+            replies = self.client.send(("MGET", self.keys.generation, name), *[make(name) for make in more])
+            first = replies[0]
+            if failed(first):
+                raise first
+            replies[0] = first[1]
+            if first[0] == self._generation_seen or not self._changed(first[0]):
+                return replies
+
+    def read_many(self, keys: Sequence[str], *more: Callable[[str], Command]) -> tuple[list[Reply], list[Reply]]:
+        """As `read`, of several keys: all values, then the replies to ``more`` of each key in turn."""
+        while True:
+            names = [self.keys.value(self.generation, key) for key in keys]
+            first, *rest = self.client.send(
+                ("MGET", self.keys.generation, *names), *(make(name) for name in names for make in more)
+            )
+            if failed(first):
+                raise first
+            if first[0] == self._generation_seen or not self._changed(first[0]):
+                return first[1:], rest
+
+    def read_locked(self, key: str) -> tuple[Lock, list[Reply]]:
+        """Try to become the one who computes a value; the lock, and the value and its TTL as of after that.
+
+        The lock comes first, so that who gets it sees what the one before has stored. It is one of this generation.
+
+        Raises:
+            ServerError: the server failed.
+        """
+        while True:
+            name = self.keys.value(self.generation, key)
+            lock = Lock(self.keys.lock(name), self.lock_s)
+            locked, first, left_ms = self.client.send(
+                lock.take(), ("MGET", self.keys.generation, name), ("PTTL", name), repeatable=False
+            )
+            if failed(first):
+                raise first
+            if first[0] == self._generation_seen or not self._changed(first[0]):
+                return lock, [locked, first[1], left_ms]
+
+    def change(
+        self,
+        keys: Sequence[str],
+        make: MakeCommands,
+        then: Sequence[Command] = (),
+        *,
+        pinned: int | None = None,
+        repeatable: bool = True,
+    ) -> list[Reply]:
+        """The replies to commands that change, or ask about, the values of ``keys``, and to what comes ``then``.
+
+        With the generation ``pinned`` they are for that one alone: what was made for it is not carried into a later.
+
+        Raises:
+            ServerError: the server failed.
+        """
+        while True:
+            generation = self.generation if pinned is None else pinned
+            name_of = self.keys.value
+            commands = [command for key in keys for command in make(key, name_of(generation, key))]
+            replies = self.client.send(*commands, *then, ("MGET", *self._asks), repeatable=repeatable)
+            now = replies.pop()
+            if failed(now):
+                raise now
+            if len(now) > 1 and now[1] != self._pointer_seen:
+                self._point(now[1])
+            if now[0] == self._generation_seen or not self._changed(now[0]) or pinned is not None:
+                return replies
+
+    def next_generation(self) -> None:
+        """Make all values unreachable, at once and for everybody; what they take is freed in the background.
+
+        Raises:
+            ServerError: the server failed; they may still be reachable.
+        """
+        (reply,) = self.client.send(("INCR", self.keys.generation))
+        if self.client.refused(reply):
+            (reply,) = self.client.send(("EVAL", _INCR_AT_LIMIT, 1, self.keys.generation))
+        if failed(reply):
+            # An old server at its limit: room first, then the increment.
+            self._sweep(keep=None)
+            (reply,) = self.client.send(("INCR", self.keys.generation))
+        if failed(reply):
+            raise reply
+        self._take(b"%d" % reply)
+        self.hands.take(lambda: self._sweep(keep=self.generation))
+
+    def dictionary_of(self, number: int) -> Dictionary | None:
+        """The dictionary that a value was written with, None where it is gone."""
+        known = self.dictionaries.get(number)
+        if known is not None or monotonic() < self._missing.get(number, 0.0):
+            return known
+        (content,) = self.client.send(("GET", self.keys.dictionary_version(number)))
+        if isinstance(content, bytes):
+            try:
+                known = self.dictionaries[number] = Dictionary(number, Zstd(content))
+            except ValueError as error:
+                logger.warning("%s: dictionary %d is of no use: %s", self.policy.name, number, error)
+        if known is None:
+            self._missing[number] = monotonic() + _MISSING_S
+        return known
+
+    def keep_dictionary(self, number: int) -> None:
+        """Keep a replaced dictionary for as long as the longest TTL that a value of it may have got just now."""
+        longest_s = self.lifetime.max_ttl_s
+        now_s = monotonic()
+        current = self.dictionary is not None and self.dictionary.number == number
+        if current or now_s < self._kept_at_s.get(number, float("-inf")) + min(longest_s / 8, _MARGIN_S / 2):
+            return
+        self._kept_at_s[number] = now_s
+        self.client.send(("PEXPIRE", self.keys.dictionary_version(number), dictionary_ttl_ms(longest_s)))
+
+    def _changed(self, found: bytes | None) -> bool:
+        """Take over the generation that the server has; whether it is another than the one that was assumed."""
+        if found is None:
+            # The server lost it, by eviction maybe, with the old values still there. Only the old number hides those.
+            self.client.send(("SET", self.keys.generation, self.generation, "NX"))
+            return False
+        if not found.isdigit():
+            return False  # somebody else's key; without generations then
+        before = self.generation
+        self._take(found)
+        return self.generation != before
+
+    def _take(self, generation: bytes) -> None:
+        self._generation_seen, self.generation = generation, int(generation)
+
+    def _point(self, pointer: bytes | None) -> None:
+        """Take over the dictionary that the server says is the current one."""
+        self._pointer_seen = pointer
+        number, ratio = read_pointer(pointer)
+        self.dictionary = None if number is None else self.dictionary_of(number)
+        self.trained_ratio = ratio
+
+    def _sweep(self, keep: int | None) -> None:
+        """Delete the namespace's keys of other generations than ``keep``, a few at a time; of all where it is None.
+
+        No list of them is kept anywhere, which could leak: they are found by walking the keys.
+        """
+        pattern = b"".join(b"\\" + bytes((c,)) if c in b"*?[]^\\-" else bytes((c,)) for c in self.keys.prefix.encode())
+        cursor: bytes | int = 0
+        while True:
+            started_s = monotonic()
+            (page,) = self.client.send(("SCAN", cursor, "MATCH", pattern + b"*", "COUNT", _SCAN_COUNT))
+            if failed(page):
+                raise page
+            cursor, names = page
+            old = [name for name in names if keep is None or self.keys.generation_of(name) != keep]
+            if keep is not None and keep != self.generation:
+                return  # cleared again meanwhile: that sweep does it all
+            if old:
+                (freed,) = self.client.send(("UNLINK", *old))
+                if failed(freed):
+                    raise freed
+                self.counter.count(Event.FREED, freed)
+            if int(cursor) == 0:
+                return
+            if keep is not None:
+                sleep(_SWEEP_REST * (monotonic() - started_s))
+
+
+def dictionary_ttl_ms(longest_s: float) -> int:
+    """The milliseconds for which a replaced dictionary is kept."""
+    return int((longest_s + _MARGIN_S) * 1000)
+
+
+def read_pointer(pointer: bytes | None) -> tuple[int | None, float]:
+    """The number of the current dictionary, and the ratio it was trained to, as its pointer key says."""
+    try:
+        number, _, ratio = (pointer or b"").partition(b" ")
+        return int(number), float(ratio or 1)
+    except ValueError:
+        return None, 1.0

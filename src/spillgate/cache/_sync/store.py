@@ -1,0 +1,303 @@
+# Generated from ../_async by scripts/unasync.py: change that, then run `make sync`.
+"""The values of one namespace, by key."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, Generic, TypeVar, overload
+
+from spillgate.cache._sync.client import Command
+from spillgate.cache._sync.space import Space
+from spillgate.cache.codec import Codec, Encoded, ForeignReader, Reason, Unreadable, dictionary_of
+from spillgate.cache.counters import Event
+from spillgate.cache.lifetime import Ttl
+from spillgate.cache.wire import Reply, failed
+from spillgate.errors import ServerError, ValueRefused
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+# So many keys go to the server in one exchange; the time limit is for each of those.
+_BATCH: Final = 500
+MISSING: Final = object()
+_ENVELOPE_BYTES: Final = 5
+_EVENT_OF: Final = {reason: Event(reason.value) for reason in Reason}
+
+
+class Store(Generic[T]):
+    """Reads and writes values of type ``T``.
+
+    Nothing here fails because the server does, but `add`, `incr` and `clear`, which would have to lie: a value that
+    cannot be had is a miss, one that cannot be stored is dropped, and both are counted.
+    """
+
+    def __init__(self, space: Space, type_: Any, foreign: ForeignReader | None) -> None:
+        self._space = space
+        self._codec: Codec[T] = Codec(space.policy, type_, foreign)
+        self._count = space.counter.count
+        self._sliding = space.policy.sliding
+
+    @property
+    def name(self) -> str:
+        """The namespace's name in the policy."""
+        return self._space.policy.name
+
+    @overload
+    def get(self, key: str) -> T | None: ...
+    @overload
+    def get(self, key: str, default: D) -> T | D: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of ``key``, or ``default``."""
+        try:
+            if self._sliding:
+                data, _ = self._space.read(key, self._renewal)
+            else:
+                (data,) = self._space.read(key)
+        except ServerError as error:
+            self._dropped(error)
+            data = None
+        value = MISSING if data is None else self._decoded(data)
+        if value is MISSING:
+            self._count(Event.MISS)
+            return default
+        self._count(Event.HIT)
+        return value
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, T]:
+        """The values of those of the keys that have one."""
+        found: dict[str, T] = {}
+        more = (self._renewal,) if self._sliding else ()
+        for batch in batches(dict.fromkeys(keys)):
+            try:
+                stored, _ = self._space.read_many(batch, *more)
+            except ServerError as error:
+                self._dropped(error, len(batch))
+                stored = [None] * len(batch)
+            before = len(found)
+            for key, data in zip(batch, stored, strict=True):
+                if data is not None:
+                    value = self._decoded(data)
+                    if value is not MISSING:
+                        found[key] = value
+            hits = len(found) - before
+            self._count(Event.HIT, hits)
+            self._count(Event.MISS, len(batch) - hits)
+        return found
+
+    def set(self, key: str, value: T, ttl: Ttl | None = None) -> bool:
+        """Store a value, for the namespace's TTL or for ``ttl`` within its bounds; whether it was stored.
+
+        Raises:
+            ValueTooLarge: it takes more than ``max_value``.
+            ValueRefused: it is binary, a file, or cannot be written.
+        """
+        return not self._write({key: self._encoded(value)}, ttl)
+
+    def set_many(self, values: Mapping[str, T], ttl: Ttl | None = None) -> list[str]:
+        """Store several values as `set` does; the keys of those that were not stored."""
+        lost: list[str] = []
+        for batch in batches(values):
+            lost += self._write({key: self._encoded(values[key]) for key in batch}, ttl)
+        return lost
+
+    def delete(self, key: str) -> bool:
+        """Delete a value; whether there was one."""
+        return self.delete_many((key,)) == 1
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Delete several values; how many there were."""
+        deleted = 0
+        for batch in batches(dict.fromkeys(keys)):
+            deleted += sum(self._ask(batch, lambda name: (("UNLINK", name),), 0))
+        self._count(Event.DELETE, deleted)
+        return deleted
+
+    def exists(self, key: str) -> bool:
+        """Whether there is a value."""
+        (found,) = self._ask((key,), lambda name: (("EXISTS", name),), 0)
+        return found == 1
+
+    def ttl(self, key: str) -> float | None:
+        """The seconds until a value expires; None where there is none, or it cannot be told."""
+        (left_ms,) = self._ask((key,), lambda name: (("PTTL", name),), -2)
+        return left_ms / 1000 if left_ms >= 0 else None
+
+    def touch(self, key: str, ttl: Ttl | None = None) -> bool:
+        """Give a value a new TTL, as if it was stored now; whether there was one."""
+        ttl_ms = self._space.ttl_ms(ttl)
+        renewed, head = self._ask(
+            (key,), lambda name: (("PEXPIRE", name, ttl_ms), ("GETRANGE", name, 0, _ENVELOPE_BYTES - 1)), 0, 2
+        )
+        if renewed == 1 and isinstance(head, bytes):
+            self._keep_dictionary(head)
+        return renewed == 1
+
+    def add(self, key: str, value: T, ttl: Ttl | None = None) -> bool:
+        """Store a value unless there is one; whether it was stored. Never shed.
+
+        Raises:
+            ServerError: whether there is one cannot be told, or it could not be stored.
+            ValueRefused: as of `set`.
+        """
+        encoded = self._encoded(value)
+        ttl_ms = self._space.ttl_ms(ttl)
+        (reply,) = self._space.change(
+            (key,), lambda _, name: (("SET", name, encoded.data, "PX", ttl_ms, "NX"),), repeatable=False
+        )
+        self._raise_for(reply)
+        if reply is not None:
+            self._stored(encoded)
+        return reply is not None
+
+    def incr(self, key: str, delta: int = 1, ttl: Ttl | None = None) -> int:
+        """Add to an int and return the sum; where there is none it starts from 0, with a TTL. Never shed.
+
+        Raises:
+            ServerError: it cannot be counted on.
+            ValueRefused: what is there is no int.
+        """
+        ttl_ms = self._space.ttl_ms(ttl)
+        replies = self._space.change(
+            (key,),
+            lambda _, name: (("SET", name, 0, "PX", ttl_ms, "NX"), ("INCRBY", name, delta), ("PTTL", name)),
+            repeatable=False,
+        )
+        made, total, left_ms = replies
+        self._raise_for(made)
+        if failed(total) and "not an integer" in str(total):
+            raise ValueRefused(f"{self.name}: the value of {key!r} is not an int, so nothing can be added to it")
+        self._raise_for(total)
+        if left_ms == -1:  # it expired between the two commands
+            self._space.change((key,), lambda _, name: (("PEXPIRE", name, ttl_ms),))
+        return total
+
+    def clear(self) -> None:
+        """Make all values of the namespace unreachable, for everybody and at once, however many there are.
+
+        What they take is freed in the background.
+
+        Raises:
+            ServerError: the server failed, so they may still be reachable.
+        """
+        self._space.next_generation()
+
+    # What the parts above share
+
+    def _write(
+        self,
+        values: Mapping[str, Encoded],
+        ttl: Ttl | None,
+        stale_s: float = 0.0,
+        then: Sequence[Command] = (),
+        pinned: int | None = None,
+    ) -> list[str]:
+        """Store what is encoded, and send what comes ``then``; the keys of what was not stored."""
+        if self.name in self._space.client.pressure.shed:
+            self._count(Event.SHED, len(values))
+            self._send(then)
+            return list(values)
+
+        def make(key: str, name: str) -> tuple[Command, ...]:
+            return (("SET", name, values[key].data, "PX", self._space.ttl_ms(ttl, stale_s)),)
+
+        try:
+            replies = self._space.change(tuple(values), make, then, pinned=pinned)
+        except ServerError as error:
+            self._dropped(error, len(values))
+            return list(values)
+        lost: list[str] = []
+        for (key, encoded), reply in zip(values.items(), replies, strict=False):
+            if failed(reply):
+                self._refused(reply)
+                lost.append(key)
+            else:
+                self._stored(encoded)
+        return lost
+
+    def _send(self, commands: Sequence[Command]) -> None:
+        """Send what is worth a try."""
+        if commands:
+            try:
+                self._space.client.send(*commands)
+            except ServerError as error:
+                self._dropped(error)
+
+    def _ask(
+        self, keys: Sequence[str], make: Callable[[str], tuple[Command, ...]], unknown: int, count: int = 1
+    ) -> list[Reply]:
+        """The replies to ``count`` commands on each key; ``unknown`` in place of what cannot be told."""
+        try:
+            replies = self._space.change(keys, lambda _, name: make(name))
+        except ServerError as error:
+            self._dropped(error, len(keys))
+            return [unknown] * (len(keys) * count)
+        for number, reply in enumerate(replies):
+            if failed(reply):
+                self._refused(reply)
+                replies[number] = unknown
+        return replies
+
+    def _decoded(self, data: bytes) -> Any:
+        """The value in what is stored, `MISSING` where it cannot be read."""
+        space = self._space
+        try:
+            value = self._codec.decode(data, space.dictionaries)
+        except Unreadable as error:
+            if error.dictionary is None:
+                self._count(_EVENT_OF[error.reason])
+                return MISSING
+            try:
+                space.dictionary_of(error.dictionary)
+                value = self._codec.decode(data, space.dictionaries)
+            except (Unreadable, ServerError):
+                self._count(Event.NO_DICTIONARY)
+                return MISSING
+        if self._sliding:
+            self._keep_dictionary(data)
+        return value
+
+    def _encoded(self, value: T, cost_s: float | None = None) -> Encoded:
+        try:
+            return self._codec.encode(value, self._space.dictionary, cost_s)
+        except ValueRefused:
+            self._count(Event.REFUSED)
+            raise
+
+    def _keep_dictionary(self, data: bytes) -> None:
+        """The life of a value was prolonged; so is that of its dictionary."""
+        number = dictionary_of(data)
+        if number is not None:
+            try:
+                self._space.keep_dictionary(number)
+            except ServerError as error:
+                self._dropped(error)
+
+    def _stored(self, encoded: Encoded) -> None:
+        self._count(Event.SET)
+        self._count(Event.PLAIN_BYTES, encoded.plain_bytes)
+        self._count(Event.STORED_BYTES, len(encoded.data))
+
+    def _dropped(self, error: ServerError, keys: int = 1) -> None:
+        self._count(Event.DROP, keys)
+        self._space.client.complain(error)
+
+    def _refused(self, reply: ServerError) -> None:
+        """Count a command that the server answered with an error."""
+        if self._space.client.refused(reply):
+            self._count(Event.OOM)
+        else:
+            self._dropped(reply)
+
+    def _raise_for(self, reply: Reply) -> None:
+        if failed(reply):
+            self._refused(reply)
+            raise reply
+
+    def _renewal(self, name: str) -> Command:
+        return ("PEXPIRE", name, self._space.ttl_ms())
+
+
+def batches(keys: Iterable[str]) -> Iterator[list[str]]:
+    """The keys, so many at a time."""
+    left = iter(keys)
+    while batch := list(islice(left, _BATCH)):
+        yield batch

@@ -1,0 +1,70 @@
+"""Names of keys: those of a namespace's values, by generation, and those that the library keeps for itself.
+
+A value's key is the namespace's prefix and what the caller names it. From the first `clear` on a generation stands in
+between, ``app:messages:@3:42``, so that one increment makes all that was there unreachable. A caller's key that begins
+with ``@`` always has its generation before it, so none can be taken for another.
+
+The library's own keys begin with ``spillgate:``. They match no namespace, so no governor deletes them; those of
+generations and of current dictionaries have no TTL, since they must outlive what they are for.
+"""
+
+import re
+
+from spillgate.config import NamespacePolicy
+from spillgate.errors import ConfigError
+from spillgate.keyspace import OWN_PREFIX, Glob
+
+_GENERATION = re.compile(rb"@(\d{1,19}):")
+
+
+def prefix_of(policy: NamespacePolicy) -> str:
+    """What all keys of a namespace begin with.
+
+    Raises:
+        ConfigError: no pattern of the namespace is a prefix with a star, or it holds the library's own keys.
+    """
+    globs = [Glob(keys) for keys in policy.keys]
+    prefix = next((glob.literal_prefix for glob in globs if glob.is_prefix), None)
+    if prefix is None:
+        raise ConfigError(
+            f"the namespace {policy.name!r} has no pattern that is a prefix with one star at its end, such as "
+            f'"app:{policy.name}:*", so its keys cannot be made from it'
+        )
+    own = Glob(OWN_PREFIX + "*")
+    if any(glob.overlaps(own) for glob in globs):
+        raise ConfigError(
+            f"the namespace {policy.name!r} would hold the keys that Spillgate keeps for itself, {own}: "
+            "choose a pattern that does not match them"
+        )
+    return prefix.decode()
+
+
+class Keys:
+    """The names of one namespace's keys."""
+
+    __slots__ = ("dictionary", "generation", "prefix")
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.generation = f"{OWN_PREFIX}generation:{prefix}"
+        self.dictionary = f"{OWN_PREFIX}dictionary:{prefix}"
+
+    def value(self, generation: int, key: str) -> str:
+        """The key of a value."""
+        if generation or key[:1] == "@":
+            return f"{self.prefix}@{generation}:{key}"
+        return self.prefix + key
+
+    def generation_of(self, key: bytes) -> int:
+        """The generation of a value's key."""
+        match = _GENERATION.match(key, len(self.prefix.encode()))
+        return int(match[1]) if match else 0
+
+    def dictionary_version(self, number: int) -> str:
+        """The key of a dictionary."""
+        return f"{self.dictionary}#{number}"
+
+    @staticmethod
+    def lock(name: str) -> str:
+        """The key of the lock under which the value of the key ``name`` is computed."""
+        return f"{OWN_PREFIX}lock:{name}"

@@ -1,0 +1,109 @@
+"""Which TTL a key gets: none is stored without one."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from spillgate.config import NamespacePolicy
+from spillgate.errors import ConfigError
+from spillgate.model import Level
+from spillgate.units import parse_duration
+
+Ttl = float | timedelta | str
+"""A TTL as callers give it: seconds, a timedelta, or a text as in the policy file ("15m")."""
+
+_LEAST_S = 0.001
+
+
+def seconds_of(ttl: Ttl) -> float:
+    """The seconds of a TTL.
+
+    Raises:
+        UnitError: it is a text, and no duration.
+        ValueError: it is not a number.
+    """
+    if isinstance(ttl, str):
+        return parse_duration(ttl)
+    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else float(ttl)
+    if seconds != seconds:  # noqa: PLR0124 (that is how a NaN tells)
+        message = f"expected a TTL in seconds, got {ttl!r}"
+        raise ValueError(message)
+    return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """TTLs of one namespace, in seconds: within its bounds, a little random, shorter under pressure."""
+
+    ttl_s: float
+    min_ttl_s: float
+    max_ttl_s: float
+    emergency_ttl_s: float
+    critical_ttl_s: float
+    jitter: float
+    protected: bool
+
+    @classmethod
+    def of(cls, policy: NamespacePolicy) -> "Lifetime":
+        """The TTLs that the policy says.
+
+        Raises:
+            ConfigError: it has no ``ttl``, so its keys could not be given one.
+        """
+        try:
+            return cls(
+                _given(policy.ttl_s),
+                _given(policy.min_ttl_s),
+                _given(policy.max_ttl_s),
+                _given(policy.emergency_ttl_s),
+                _given(policy.critical_ttl_s),
+                policy.jitter,
+                policy.protected,
+            )
+        except LookupError as error:
+            raise ConfigError(
+                f"the namespace {policy.name!r} has no ttl, and no key is stored without one: "
+                f'add ttl = "15m", or what fits, to it in the policy file'
+            ) from error
+
+    def at(
+        self,
+        level: Level,
+        ttl_s: float | None = None,
+        stale_s: float = 0.0,
+        chance: Callable[[], float] = random.random,
+    ) -> float:
+        """The TTL of a key written at ``level``.
+
+        ``ttl_s`` is the caller's wish, bounded by the policy; ``stale_s`` is how much longer the key is kept, as far as
+        bounds and level let it. ``chance`` gives a number from 0 to 1 by which the key expires sooner, so that keys
+        written together do not expire together. A protected namespace keeps its TTLs at any level.
+        """
+        return max(_LEAST_S, self._longest(level, ttl_s, stale_s) * (1 - self.jitter * chance()))
+
+    def stale_part(self, level: Level, ttl_s: float | None, stale_s: float) -> float:
+        """How much of the TTL that `at` gives is for serving a stale value: less than asked for where it is cut."""
+        if not stale_s:
+            return 0.0
+        wanted = self._bounded(ttl_s)
+        return self._longest(level, ttl_s, stale_s) * stale_s / (wanted + stale_s)
+
+    def cap(self, level: Level) -> float | None:
+        """The longest TTL that a key may get at ``level``, None where the level caps nothing."""
+        if self.protected or level < Level.EMERGENCY:
+            return None
+        return self.critical_ttl_s if level >= Level.CRITICAL else self.emergency_ttl_s
+
+    def _bounded(self, ttl_s: float | None) -> float:
+        return self.ttl_s if ttl_s is None else min(max(ttl_s, self.min_ttl_s), self.max_ttl_s)
+
+    def _longest(self, level: Level, ttl_s: float | None, stale_s: float) -> float:
+        cap = self.cap(level)
+        return min(self._bounded(ttl_s) + stale_s, self.max_ttl_s, self.max_ttl_s if cap is None else cap)
+
+
+def _given(ttl_s: float | None) -> float:
+    if ttl_s is None:
+        raise LookupError
+    return ttl_s
