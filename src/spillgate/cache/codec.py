@@ -18,12 +18,20 @@ miss. Nothing is unpacked that is larger than the namespace's ``max_value``.
 import enum
 import math
 from collections.abc import Callable, Mapping
-from itertools import islice
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from spillgate import config
+from spillgate.cache.shapes import (
+    check_type,
+    decode_model,
+    decode_model_json,
+    encode_model,
+    encode_model_json,
+    holds_binary,
+    packed_binary,
+)
 from spillgate.compression import DamagedFrame, OversizedFrame, Zstd
 from spillgate.config import NamespacePolicy
 from spillgate.errors import ConfigError, ValueRefused, ValueTooLarge
@@ -35,24 +43,23 @@ MAGIC: Final = 0xC1
 VERSION: Final = 1
 # With a dictionary compression pays from here on.
 DICTIONARY_OVER_BYTES: Final = 24
-_BINARY: Final = (bytes, bytearray, memoryview)
 _INT64: Final = 1 << 63
-# Of a container so many members are looked at for binary ones.
-_LOOKED_AT: Final = 64
 _ID_BYTES: Final = 2
 MOST_ID: Final = (1 << 8 * _ID_BYTES) - 1
 
 
-class Flag(enum.IntFlag):
-    """The lower half of an envelope's second byte."""
+class Flag:
+    """The lower half of an envelope's second byte; plain ints, for those of an enum take a microsecond each."""
 
-    ZSTD = 1
-    DICTIONARY = 2
-    COST = 4
+    ZSTD: Final = 1
+    DICTIONARY: Final = 2
+    COST: Final = 4
 
 
 _HEAD: Final = VERSION << 4
 _KNOWN: Final = Flag.ZSTD | Flag.DICTIONARY | Flag.COST
+# What reading raises about damaged bytes; anything else comes from the checks of the namespace's own type.
+_DAMAGE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError, MemoryError)
 _PLAIN: Final = bytes((MAGIC, _HEAD))
 _PACKED: Final = bytes((MAGIC, _HEAD | Flag.ZSTD))
 _LEARNT: Final = bytes((MAGIC, _HEAD | Flag.ZSTD | Flag.DICTIONARY))
@@ -129,15 +136,14 @@ class Codec(Generic[T]):
         self._json = policy.codec is config.Codec.JSON
         self._foreign = foreign
         self._zstd = Zstd()
-        if not policy.binary:
-            _refuse_binary_type(type_, policy.name)
+        check_type(type_, policy.name, binary=policy.binary)
         try:
-            self._from_msgpack = msgspec.msgpack.Decoder(type_, dec_hook=_decode_model)
-            self._from_json = msgspec.json.Decoder(type_, dec_hook=_decode_model)
+            self._from_msgpack = msgspec.msgpack.Decoder(type_, dec_hook=decode_model)
+            self._from_json = msgspec.json.Decoder(type_, dec_hook=decode_model_json)
         except TypeError as error:
             raise ConfigError(f"the namespace {policy.name!r} cannot hold {type_!r}: {error}") from error
-        to_msgpack = msgspec.msgpack.Encoder(enc_hook=_encode_model)
-        self._encode = msgspec.json.Encoder(enc_hook=_encode_model).encode if self._json else to_msgpack.encode
+        to_msgpack = msgspec.msgpack.Encoder(enc_hook=encode_model)
+        self._encode = msgspec.json.Encoder(enc_hook=encode_model_json).encode if self._json else to_msgpack.encode
 
     def encode(self, value: T, dictionary: Dictionary | None = None, cost_s: float | None = None) -> Encoded:
         """``value`` as it is stored; ``cost_s`` is how long it took to compute.
@@ -179,32 +185,31 @@ class Codec(Generic[T]):
         try:
             if len(data) > 1 and data[0] == MAGIC:
                 head = data[1]
-                if head == _HEAD:
+                if head == _HEAD and len(data) <= self._most_bytes:
                     return self._from_msgpack.decode(memoryview(data)[2:])
                 return self._from_msgpack.decode(self._unpack(data, head, dictionaries))
             return self._plain(data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError) as error:
-            ours = data[:1] == b"\xc1"
-            mistyped = isinstance(error, msgspec.ValidationError)
-            raise Unreadable(Reason.CORRUPT if ours and not mistyped else Reason.FOREIGN) from error
+        except Unreadable:
+            raise
+        except Exception as error:
+            damaged = isinstance(error, _DAMAGE) and not isinstance(error, msgspec.ValidationError)
+            raise Unreadable(Reason.CORRUPT if damaged and data[:1] == b"\xc1" else Reason.FOREIGN) from error
 
     def _body(self, value: T) -> bytes:
         """The encoding of a value; what may not be stored is refused."""
-        raw: Any = value
-        if not self._policy.binary:
-            holds: Any = type(cast("Any", raw))
-            members: Any = raw.values() if issubclass(holds, dict) else raw if issubclass(holds, list | tuple) else ()
-            if issubclass(holds, _BINARY) or any(isinstance(one, _BINARY) for one in islice(members, _LOOKED_AT)):
-                raise ValueRefused(
-                    f"{self._policy.name}: binary values are not stored here: keep them in object storage and their "
-                    "address in the cache, or set binary = true for the namespace"
-                )
-        if callable(getattr(raw, "read", None)):
+        if callable(getattr(value, "read", None)):
             raise ValueRefused(f"{self._policy.name}: a file is not a value: read it, or store its path")
         try:
-            return self._encode(value)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            body = self._encode(value)
+            binary = not self._policy.binary and (holds_binary(value) if self._json else packed_binary(body))
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.DecodeError) as error:
             raise ValueRefused(f"{self._policy.name}: {type(value).__name__} cannot be stored: {error}") from error
+        if binary:
+            raise ValueRefused(
+                f"{self._policy.name}: binary values are not stored here: keep them in object storage and their "
+                "address in the cache, or set binary = true for the namespace"
+            )
+        return body
 
     def _unpack(self, data: bytes, head: int, dictionaries: Mapping[int, Dictionary]) -> bytes | memoryview:
         """The body of an envelope, decompressed."""
@@ -214,9 +219,13 @@ class Codec(Generic[T]):
         if not head & Flag.ZSTD:
             if head & Flag.DICTIONARY:
                 raise Unreadable(Reason.FUTURE)
+            if len(body) > self._most_bytes:
+                raise Unreadable(Reason.OVERSIZED)
             return body
         zstd = self._zstd
         if head & Flag.DICTIONARY:
+            if len(body) < _ID_BYTES:
+                raise Unreadable(Reason.CORRUPT)
             number = int.from_bytes(body[:_ID_BYTES])
             body = body[_ID_BYTES:]
             if number not in dictionaries:
@@ -231,10 +240,10 @@ class Codec(Generic[T]):
 
     def _plain(self, data: bytes) -> T:
         """A value without an envelope: an int, JSON, or what another library wrote."""
+        if is_int(data):
+            return msgspec.convert(int(data), self._type, dec_hook=decode_model)
         if len(data) > self._most_bytes:
             raise Unreadable(Reason.OVERSIZED)
-        if is_int(data):
-            return msgspec.convert(int(data), self._type, dec_hook=_decode_model)
         if self._json:
             return self._from_json.decode(data)
         if self._foreign is None:
@@ -276,47 +285,3 @@ def dictionary_of(data: bytes) -> int | None:
         at = 3 if data[1] & Flag.COST else 2
         return int.from_bytes(data[at : at + _ID_BYTES])
     return None
-
-
-def _encode_model(value: object) -> object:
-    """What msgspec does not know by itself: Pydantic models."""
-    dump = getattr(value, "model_dump", None)
-    if dump is None:
-        message = "no dataclass, msgspec Struct, TypedDict, Pydantic model or plain data"
-        raise TypeError(message)
-    return dump(mode="python")
-
-
-def _decode_model(type_: type, value: object) -> object:
-    validate = getattr(type_, "model_validate", None)
-    if validate is None:
-        message = f"{type_!r} is no dataclass, msgspec Struct, TypedDict, Pydantic model or plain data"
-        raise NotImplementedError(message)
-    return validate(value)  # what it raises is a ValueError, which msgspec turns into its own ValidationError
-
-
-def _refuse_binary_type(type_: Any, name: str) -> None:
-    """Refuse a type with bytes anywhere in it."""
-    if type_ is Any:
-        return
-    try:
-        found = _has_bytes(msgspec.inspect.type_info(type_), set())
-    except TypeError:
-        return  # the decoder says what is wrong with it
-    if found:
-        raise ConfigError(
-            f"the namespace {name!r} cannot hold {type_!r}, which has binary parts: keep those in object storage, or "
-            "set binary = true for the namespace"
-        )
-
-
-def _has_bytes(info: object, seen: set[int]) -> bool:
-    """Whether the description of a type names bytes anywhere; types may hold themselves."""
-    if isinstance(info, msgspec.inspect.BytesType | msgspec.inspect.ByteArrayType | msgspec.inspect.MemoryViewType):
-        return True
-    if isinstance(info, tuple):
-        return any(_has_bytes(part, seen) for part in cast("tuple[object, ...]", info))
-    if not isinstance(info, msgspec.Struct) or id(info) in seen:
-        return False
-    seen.add(id(info))
-    return any(_has_bytes(getattr(info, name), seen) for name in info.__struct_fields__)

@@ -102,6 +102,8 @@ class NamespaceCounters:
 
     def count(self, event: Event, amount: float = 1) -> None:
         """Count it, and tell the hook; what a hook raises is counted and goes no further."""
+        if not amount:
+            return
         counts = self._counts
         counts[event] = counts.get(event, 0) + amount
         if self._hook is not None:

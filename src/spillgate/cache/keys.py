@@ -64,6 +64,11 @@ class Keys:
         """The key of a dictionary."""
         return f"{self.dictionary}#{number}"
 
+    @property
+    def pattern(self) -> bytes:
+        """The glob of all values' keys."""
+        return re.sub(rb"[*?\[\]^\\-]", rb"\\\g<0>", self.prefix.encode()) + b"*"
+
     @staticmethod
     def lock(name: str) -> str:
         """The key of the lock under which the value of the key ``name`` is computed."""

@@ -83,11 +83,15 @@ class Lifetime:
         return max(_LEAST_S, self._longest(level, ttl_s, stale_s) * (1 - self.jitter * chance()))
 
     def stale_part(self, level: Level, ttl_s: float | None, stale_s: float) -> float:
-        """How much of the TTL that `at` gives is for serving a stale value: less than asked for where it is cut."""
+        """How much of the TTL that `at` gives is for serving a stale value: less than asked for where it is cut.
+
+        The namespace's bounds cut it first, so that a long one does not make a value stale before its time; what the
+        level cuts, it takes from both parts alike.
+        """
+        stale_s = self._bounded_stale(ttl_s, stale_s)
         if not stale_s:
             return 0.0
-        wanted = self._bounded(ttl_s)
-        return self._longest(level, ttl_s, stale_s) * stale_s / (wanted + stale_s)
+        return self._longest(level, ttl_s, stale_s) * stale_s / (self._bounded(ttl_s) + stale_s)
 
     def cap(self, level: Level) -> float | None:
         """The longest TTL that a key may get at ``level``, None where the level caps nothing."""
@@ -98,9 +102,13 @@ class Lifetime:
     def _bounded(self, ttl_s: float | None) -> float:
         return self.ttl_s if ttl_s is None else min(max(ttl_s, self.min_ttl_s), self.max_ttl_s)
 
+    def _bounded_stale(self, ttl_s: float | None, stale_s: float) -> float:
+        return max(0.0, min(stale_s, self.max_ttl_s - self._bounded(ttl_s)))
+
     def _longest(self, level: Level, ttl_s: float | None, stale_s: float) -> float:
         cap = self.cap(level)
-        return min(self._bounded(ttl_s) + stale_s, self.max_ttl_s, self.max_ttl_s if cap is None else cap)
+        kept_s = self._bounded(ttl_s) + self._bounded_stale(ttl_s, stale_s)
+        return min(kept_s, self.max_ttl_s, self.max_ttl_s if cap is None else cap)
 
 
 def _given(ttl_s: float | None) -> float:

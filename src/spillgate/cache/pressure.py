@@ -51,6 +51,10 @@ class Pressure:
         """The level to act by: normal while it is not known."""
         return self.level or Level.NORMAL
 
+    def is_due(self, now_s: float) -> bool:
+        """Whether it is time to look."""
+        return now_s >= self._look_at_s
+
     def claim_look(self, now_s: float) -> bool:
         """Whether it is time to look; the caller who is told so does it."""
         if now_s < self._look_at_s:

@@ -81,9 +81,9 @@ class AsyncHands:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def take(self, work: Callable[[], Coroutine[Any, Any, object]]) -> bool:
-        """Begin ``work`` in the background, if there is a hand free; its failure is logged."""
-        if len(self._tasks) >= _MOST_AT_ONCE:
+    def take(self, work: Callable[[], Coroutine[Any, Any, object]], *, always: bool = False) -> bool:
+        """Begin ``work`` in the background, if there is a hand free or it is done ``always``; its failure is logged."""
+        if len(self._tasks) >= _MOST_AT_ONCE and not always:
             return False
         task = asyncio.get_running_loop().create_task(self._do(work))
         self._tasks.add(task)
@@ -161,28 +161,31 @@ class Hands:
     def __init__(self) -> None:
         self._free = threading.Semaphore(_MOST_AT_ONCE)
 
-    def take(self, work: Callable[[], object]) -> bool:
-        """Begin ``work`` in the background, if there is a hand free; its failure is logged."""
-        if not self._free.acquire(blocking=False):
+    def take(self, work: Callable[[], object], *, always: bool = False) -> bool:
+        """Begin ``work`` in the background, if there is a hand free or it is done ``always``; its failure is logged."""
+        hand = self._free.acquire(blocking=False)
+        if not hand and not always:
             return False
-        thread = threading.Thread(target=self._do, args=(work,), name="spillgate-cache", daemon=True)
+        thread = threading.Thread(target=self._do, args=(work, hand), name="spillgate-cache", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the interpreter is ending, or has no thread left to give
-            self._free.release()
+            if hand:
+                self._free.release()
             return False
         return True
 
     def close(self) -> None:
         """Nothing to do: each work ends by itself."""
 
-    def _do(self, work: Callable[[], object]) -> None:
+    def _do(self, work: Callable[[], object], hand: bool) -> None:  # noqa: FBT001 (its own thread's argument)
         try:
             work()
         except Exception as error:  # noqa: BLE001 (nobody is there to catch it)
             logger.warning("work in the background failed: %s: %s", type(error).__name__, error)
         finally:
-            self._free.release()
+            if hand:
+                self._free.release()
 
 
 __all__ = [

@@ -69,6 +69,15 @@ class AsyncClient:
             self.pressure.saw(replies.pop(), now_s)
         return replies
 
+    async def look(self) -> None:
+        """Look at the server's memory, if it is time to, with no command to go along with.
+
+        Raises:
+            ServerError: as of `send`.
+        """
+        if self.pressure.is_due(monotonic()):
+            await self.send()
+
     async def refused(self, reply: Reply) -> bool:
         """Whether the server refused a write for want of memory; the governor is told, if there is one."""
         if not isinstance(reply, OutOfMemory):

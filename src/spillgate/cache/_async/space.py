@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from time import monotonic
+from time import monotonic, time
 from typing import Final
 
 from spillgate.cache._async.client import AsyncClient, Command
@@ -15,6 +15,7 @@ from spillgate.cache.waiting import AsyncHands, asleep, logger
 from spillgate.cache.wire import Reply, failed
 from spillgate.compression import Zstd
 from spillgate.config import NamespacePolicy
+from spillgate.errors import ServerError
 
 MakeCommands = Callable[[str, str], Sequence[Command]]
 """Commands on a value, made from its key and the name that this has in the server."""
@@ -53,6 +54,8 @@ class AsyncSpace:
         self.dictionaries: dict[int, Dictionary] = {}
         self.dictionary: Dictionary | None = None
         self.trained_ratio = 1.0
+        self._sweeping = False
+        self._unswept = False
         self._generation_seen: bytes | None = None
         self._pointer_seen: bytes | None = None
         self._missing: dict[int, float] = {}
@@ -156,17 +159,21 @@ class AsyncSpace:
         Raises:
             ServerError: the server failed; they may still be reachable.
         """
-        (reply,) = await self.client.send(("INCR", self.keys.generation))
+        increment = ("INCR", self.keys.generation)
+        (reply,) = await self.client.send(increment)
         if await self.client.refused(reply):
             (reply,) = await self.client.send(("EVAL", _INCR_AT_LIMIT, 1, self.keys.generation))
-        if failed(reply):
-            # An old server at its limit: room first, then the increment.
-            await self._sweep(keep=None)
-            (reply,) = await self.client.send(("INCR", self.keys.generation))
+            if failed(reply):
+                # An old server at its limit: room first.
+                await self._sweep()
+                (reply,) = await self.client.send(increment)
         if failed(reply):
             raise reply
         self._take(b"%d" % reply)
-        self.hands.take(lambda: self._sweep(keep=self.generation))
+        self._unswept = True
+        if not self._sweeping:
+            self._sweeping = True
+            self.hands.take(self._free, always=True)
 
     async def dictionary_of(self, number: int) -> Dictionary | None:
         """The dictionary that a value was written with, None where it is gone."""
@@ -196,9 +203,10 @@ class AsyncSpace:
     async def _changed(self, found: bytes | None) -> bool:
         """Take over the generation that the server has; whether it is another than the one that was assumed."""
         if found is None:
-            # The server lost it, by eviction maybe, with the old values still there. Only the old number hides those.
-            await self.client.send(("SET", self.keys.generation, self.generation, "NX"))
-            return False
+            # The server lost it, by eviction maybe, and values of any earlier generation may still be there. A number
+            # that was never used hides them all; seconds since 1970 are more than anybody has counted to.
+            (made,) = await self.client.send(("SET", self.keys.generation, int(time()), "NX"))
+            return not failed(made)
         if not found.isdigit():
             return False  # somebody else's key; without generations then
         before = self.generation
@@ -209,28 +217,39 @@ class AsyncSpace:
         self._generation_seen, self.generation = generation, int(generation)
 
     async def _point(self, pointer: bytes | None) -> None:
-        """Take over the dictionary that the server says is the current one."""
+        """Take over the dictionary that the server says is the current one; if it cannot be had, there is none."""
+        number, self.trained_ratio = read_pointer(pointer)
+        try:
+            self.dictionary = None if number is None else await self.dictionary_of(number)
+        except ServerError as error:
+            self.dictionary = None
+            self.client.complain(error)
+            return
         self._pointer_seen = pointer
-        number, ratio = read_pointer(pointer)
-        self.dictionary = None if number is None else await self.dictionary_of(number)
-        self.trained_ratio = ratio
 
-    async def _sweep(self, keep: int | None) -> None:
-        """Delete the namespace's keys of other generations than ``keep``, a few at a time; of all where it is None.
+    async def _free(self) -> None:
+        """Delete what earlier generations left, again if there is another meanwhile."""
+        try:
+            while self._unswept:
+                self._unswept = False
+                await self._sweep(rest=_SWEEP_REST)
+        finally:
+            self._sweeping = False
 
-        No list of them is kept anywhere, which could leak: they are found by walking the keys.
+    async def _sweep(self, rest: float = 0.0) -> None:
+        """Delete the namespace's keys of other generations than this, a few at a time; of this as well without a rest.
+
+        No list of them is kept anywhere, which could leak: they are found by walking the keys. ``rest`` is how many
+        times as long as it took the server is left to others.
         """
-        pattern = b"".join(b"\\" + bytes((c,)) if c in b"*?[]^\\-" else bytes((c,)) for c in self.keys.prefix.encode())
         cursor: bytes | int = 0
         while True:
             started_s = monotonic()
-            (page,) = await self.client.send(("SCAN", cursor, "MATCH", pattern + b"*", "COUNT", _SCAN_COUNT))
+            (page,) = await self.client.send(("SCAN", cursor, "MATCH", self.keys.pattern, "COUNT", _SCAN_COUNT))
             if failed(page):
                 raise page
             cursor, names = page
-            old = [name for name in names if keep is None or self.keys.generation_of(name) != keep]
-            if keep is not None and keep != self.generation:
-                return  # cleared again meanwhile: that sweep does it all
+            old = [name for name in names if not rest or self.keys.generation_of(name) != self.generation]
             if old:
                 (freed,) = await self.client.send(("UNLINK", *old))
                 if failed(freed):
@@ -238,8 +257,7 @@ class AsyncSpace:
                 self.counter.count(Event.FREED, freed)
             if int(cursor) == 0:
                 return
-            if keep is not None:
-                await asleep(_SWEEP_REST * (monotonic() - started_s))
+            await asleep(rest * (monotonic() - started_s))
 
 
 def dictionary_ttl_ms(longest_s: float) -> int:

@@ -1,6 +1,7 @@
 """The values of one namespace, by key."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar, overload
 
@@ -190,7 +191,7 @@ class AsyncStore(Generic[T]):
         pinned: int | None = None,
     ) -> list[str]:
         """Store what is encoded, and send what comes ``then``; the keys of what was not stored."""
-        if self.name in self._space.client.pressure.shed:
+        if await self._sheds():
             self._count(Event.SHED, len(values))
             await self._send(then)
             return list(values)
@@ -211,6 +212,15 @@ class AsyncStore(Generic[T]):
             else:
                 self._stored(encoded)
         return lost
+
+    async def _sheds(self) -> bool:
+        """Whether writes are shed now. Who sheds them all sends nothing, and still has to notice that it is over."""
+        pressure = self._space.client.pressure
+        if self.name not in pressure.shed:
+            return False
+        with suppress(ServerError):
+            await self._space.client.look()
+        return self.name in pressure.shed
 
     async def _send(self, commands: Sequence[Command]) -> None:
         """Send what is worth a try."""

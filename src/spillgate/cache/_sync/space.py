@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from time import monotonic
+from time import monotonic, time
 from typing import Final
 
 from spillgate.cache._sync.client import Client, Command
@@ -16,6 +16,7 @@ from spillgate.cache.waiting import Hands, logger, sleep
 from spillgate.cache.wire import Reply, failed
 from spillgate.compression import Zstd
 from spillgate.config import NamespacePolicy
+from spillgate.errors import ServerError
 
 MakeCommands = Callable[[str, str], Sequence[Command]]
 """Commands on a value, made from its key and the name that this has in the server."""
@@ -54,6 +55,8 @@ class Space:
         self.dictionaries: dict[int, Dictionary] = {}
         self.dictionary: Dictionary | None = None
         self.trained_ratio = 1.0
+        self._sweeping = False
+        self._unswept = False
         self._generation_seen: bytes | None = None
         self._pointer_seen: bytes | None = None
         self._missing: dict[int, float] = {}
@@ -157,17 +160,21 @@ class Space:
         Raises:
             ServerError: the server failed; they may still be reachable.
         """
-        (reply,) = self.client.send(("INCR", self.keys.generation))
+        increment = ("INCR", self.keys.generation)
+        (reply,) = self.client.send(increment)
         if self.client.refused(reply):
             (reply,) = self.client.send(("EVAL", _INCR_AT_LIMIT, 1, self.keys.generation))
-        if failed(reply):
-            # An old server at its limit: room first, then the increment.
-            self._sweep(keep=None)
-            (reply,) = self.client.send(("INCR", self.keys.generation))
+            if failed(reply):
+                # An old server at its limit: room first.
+                self._sweep()
+                (reply,) = self.client.send(increment)
         if failed(reply):
             raise reply
         self._take(b"%d" % reply)
-        self.hands.take(lambda: self._sweep(keep=self.generation))
+        self._unswept = True
+        if not self._sweeping:
+            self._sweeping = True
+            self.hands.take(self._free, always=True)
 
     def dictionary_of(self, number: int) -> Dictionary | None:
         """The dictionary that a value was written with, None where it is gone."""
@@ -197,9 +204,10 @@ class Space:
     def _changed(self, found: bytes | None) -> bool:
         """Take over the generation that the server has; whether it is another than the one that was assumed."""
         if found is None:
-            # The server lost it, by eviction maybe, with the old values still there. Only the old number hides those.
-            self.client.send(("SET", self.keys.generation, self.generation, "NX"))
-            return False
+            # The server lost it, by eviction maybe, and values of any earlier generation may still be there. A number
+            # that was never used hides them all; seconds since 1970 are more than anybody has counted to.
+            (made,) = self.client.send(("SET", self.keys.generation, int(time()), "NX"))
+            return not failed(made)
         if not found.isdigit():
             return False  # somebody else's key; without generations then
         before = self.generation
@@ -210,28 +218,39 @@ class Space:
         self._generation_seen, self.generation = generation, int(generation)
 
     def _point(self, pointer: bytes | None) -> None:
-        """Take over the dictionary that the server says is the current one."""
+        """Take over the dictionary that the server says is the current one; if it cannot be had, there is none."""
+        number, self.trained_ratio = read_pointer(pointer)
+        try:
+            self.dictionary = None if number is None else self.dictionary_of(number)
+        except ServerError as error:
+            self.dictionary = None
+            self.client.complain(error)
+            return
         self._pointer_seen = pointer
-        number, ratio = read_pointer(pointer)
-        self.dictionary = None if number is None else self.dictionary_of(number)
-        self.trained_ratio = ratio
 
-    def _sweep(self, keep: int | None) -> None:
-        """Delete the namespace's keys of other generations than ``keep``, a few at a time; of all where it is None.
+    def _free(self) -> None:
+        """Delete what earlier generations left, again if there is another meanwhile."""
+        try:
+            while self._unswept:
+                self._unswept = False
+                self._sweep(rest=_SWEEP_REST)
+        finally:
+            self._sweeping = False
 
-        No list of them is kept anywhere, which could leak: they are found by walking the keys.
+    def _sweep(self, rest: float = 0.0) -> None:
+        """Delete the namespace's keys of other generations than this, a few at a time; of this as well without a rest.
+
+        No list of them is kept anywhere, which could leak: they are found by walking the keys. ``rest`` is how many
+        times as long as it took the server is left to others.
         """
-        pattern = b"".join(b"\\" + bytes((c,)) if c in b"*?[]^\\-" else bytes((c,)) for c in self.keys.prefix.encode())
         cursor: bytes | int = 0
         while True:
             started_s = monotonic()
-            (page,) = self.client.send(("SCAN", cursor, "MATCH", pattern + b"*", "COUNT", _SCAN_COUNT))
+            (page,) = self.client.send(("SCAN", cursor, "MATCH", self.keys.pattern, "COUNT", _SCAN_COUNT))
             if failed(page):
                 raise page
             cursor, names = page
-            old = [name for name in names if keep is None or self.keys.generation_of(name) != keep]
-            if keep is not None and keep != self.generation:
-                return  # cleared again meanwhile: that sweep does it all
+            old = [name for name in names if not rest or self.keys.generation_of(name) != self.generation]
             if old:
                 (freed,) = self.client.send(("UNLINK", *old))
                 if failed(freed):
@@ -239,8 +258,7 @@ class Space:
                 self.counter.count(Event.FREED, freed)
             if int(cursor) == 0:
                 return
-            if keep is not None:
-                sleep(_SWEEP_REST * (monotonic() - started_s))
+            sleep(rest * (monotonic() - started_s))
 
 
 def dictionary_ttl_ms(longest_s: float) -> int:

@@ -2,6 +2,7 @@
 """The values of one namespace, by key."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar, overload
 
@@ -191,7 +192,7 @@ class Store(Generic[T]):
         pinned: int | None = None,
     ) -> list[str]:
         """Store what is encoded, and send what comes ``then``; the keys of what was not stored."""
-        if self.name in self._space.client.pressure.shed:
+        if self._sheds():
             self._count(Event.SHED, len(values))
             self._send(then)
             return list(values)
@@ -212,6 +213,15 @@ class Store(Generic[T]):
             else:
                 self._stored(encoded)
         return lost
+
+    def _sheds(self) -> bool:
+        """Whether writes are shed now. Who sheds them all sends nothing, and still has to notice that it is over."""
+        pressure = self._space.client.pressure
+        if self.name not in pressure.shed:
+            return False
+        with suppress(ServerError):
+            self._space.client.look()
+        return self.name in pressure.shed
 
     def _send(self, commands: Sequence[Command]) -> None:
         """Send what is worth a try."""
