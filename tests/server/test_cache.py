@@ -304,8 +304,10 @@ def test_migrating_reads_what_was_there(cache: Cache, server: Server) -> None:
     assert cache.namespace("messages", type=Message).get("1") is None
     messages = cache.namespace("messages", type=Message, migrate=True)
     assert messages.get("1") == Message(1, "json")
+    assert counted(cache)["migrated"] == 1
     messages.set("1", Message(1, "ours"))
     assert messages.get("1") == Message(1, "ours")
+    assert counted(cache)["migrated"] == 1
 
 
 # Configuration

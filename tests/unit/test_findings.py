@@ -432,6 +432,13 @@ def test_a_dictionary_is_advised_where_it_pays() -> None:
     assert finding.wins.value == pytest.approx(20 * 27_000, rel=0.15)
 
 
+def test_what_the_cache_library_keeps_for_itself_is_named_by_its_preset() -> None:
+    ours = [key(f"spillgate:{kind}:app:messages:", ttl_s=None) for kind in ("generation", "dictionary")]
+    fix = one("keys-outside-namespaces", evidence({"spillgate:*": ours}, namespaces=pages())).fix
+    assert 'presets = ["spillgate"]' in fix
+    assert 'keys = "spillgate:*"' not in fix
+
+
 def test_a_history_that_grew_while_being_watched_is_at_least_medium() -> None:
     still, growing = (
         one("message-histories", replace(case, survey=replace(case.survey, used_bytes=40 * MB)))

@@ -14,6 +14,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, cast
@@ -42,7 +43,7 @@ class NoConnectionFree(ServerUnreachable):
 
 @dataclass(slots=True)
 class _Line:
-    """A connection, and since when it is idle."""
+    """A place for a connection, and since when it is idle."""
 
     connection: Any
     idle_since_s: float
@@ -83,14 +84,20 @@ class Wire:
 
     def forget(self) -> None:
         """Let go of all connections without closing them: after a fork they are the parent's."""
-        self._idle: deque[_Line] = deque()
-        self._free = threading.Semaphore(self._most)
+        self._lines = deque(_Line(None, 0.0) for _ in range(self._most))
+        self._returned = threading.Condition()
+        self._waiting = 0
 
     def close(self) -> None:
         """Close the idle connections; the wire may be used again."""
+        taken: list[_Line] = []
         with contextlib.suppress(IndexError):
             while True:
-                self._idle.pop().connection.disconnect()
+                taken.append(self._lines.pop())  # so that nobody uses it meanwhile
+        for line in taken:
+            if line.connection is not None:
+                line.connection.disconnect()
+            self._give(line)
 
     def exchange(self, packed: bytes, count: int, *, repeatable: bool = True) -> list[Reply]:
         """Send what holds ``count`` commands and return their replies.
@@ -102,55 +109,72 @@ class Wire:
             ServerError: the server did not answer in time, or not at all.
         """
         deadline_s = monotonic() + self._timeout_s
-        if not self._free.acquire(timeout=self._timeout_s):
-            raise NoConnectionFree
-        line: _Line | None = None
+        line = self._take(deadline_s)
         try:
-            line = self._take()
+            reused = self._ready(line)
             try:
-                return self._talk(line, packed, count, deadline_s)
+                return self._talk(line.connection, packed, count, deadline_s)
             except exceptions.ConnectionError:
                 self.close()  # the others are as old
-                if not (repeatable and line.idle_since_s and monotonic() < deadline_s):
+                if not (reused and repeatable) or monotonic() >= deadline_s:
                     raise
-                line = self._take()
-                return self._talk(line, packed, count, deadline_s)
+                return self._talk(line.connection, packed, count, deadline_s)
         except _FAILURES as error:
             raise translated(error, self._url, "the cache") from error
         finally:
-            if line is not None and line.connection.is_connected:
-                line.idle_since_s = monotonic()
-                self._idle.append(line)
-            self._free.release()
+            line.idle_since_s = monotonic()
+            self._give(line)
 
-    def _take(self) -> _Line:
-        """An idle connection that seems alive, else a new one, which connects when it is first used."""
+    def _take(self, deadline_s: float) -> _Line:
+        """The line that was used last, so that no more connections are made than are needed at once."""
         with contextlib.suppress(IndexError):
-            while True:
-                line = self._idle.pop()
-                if monotonic() - line.idle_since_s < _DOUBT_S:
-                    return line
-                with contextlib.suppress(*_FAILURES):
-                    if not line.connection.can_read(0):
-                        return line
-                line.connection.disconnect()
-        return _Line(self._factory.make_connection(), 0.0)
+            return self._lines.pop()
+        with self._returned:
+            self._waiting += 1
+            try:
+                while True:
+                    with contextlib.suppress(IndexError):
+                        return self._lines.pop()
+                    if not self._returned.wait(deadline_s - monotonic()):
+                        raise NoConnectionFree
+            finally:
+                self._waiting -= 1
 
-    def _talk(self, line: _Line, packed: bytes, count: int, deadline_s: float) -> list[Reply]:
+    def _give(self, line: _Line) -> None:
+        self._lines.append(line)
+        if self._waiting:
+            with self._returned:
+                self._returned.notify()
+
+    def _ready(self, line: _Line) -> bool:
+        """See to it that the line has a connection, which connects when it is used; whether it seems to be alive."""
         connection = line.connection
+        if connection is None:
+            line.connection = self._factory.make_connection()
+            return False
+        if not connection.is_connected:
+            return False
+        if monotonic() - line.idle_since_s > _DOUBT_S:
+            try:
+                sound = not connection.can_read(0)
+            except _FAILURES:
+                sound = False
+            if not sound:
+                connection.disconnect()
+            return sound
+        return True
+
+    def _talk(self, connection: Any, packed: bytes, count: int, deadline_s: float) -> list[Reply]:
         try:
-            connection._parser.deadline_s = deadline_s  # noqa: SLF001 (the class is ours)
+            # The connection's own read_response does more for each reply, all of it for other uses.
+            parser = connection._parser  # noqa: SLF001 (the class is ours)
+            parser.deadline_s = deadline_s
             connection.send_packed_command((packed,), check_health=False)
-            replies: list[Reply] = []
-            for _ in range(count):
-                try:
-                    replies.append(connection.read_response())
-                except exceptions.ResponseError as error:
-                    replies.append(translated(error, self._url, "the cache"))
+            replies = [parser.read_response() for _ in range(count)]
         except BaseException:
             connection.disconnect()
             raise
-        return replies
+        return _told(replies, self._url)
 
 
 @dataclass(slots=True)
@@ -159,6 +183,7 @@ class _Lines:
 
     free: asyncio.Semaphore
     idle: deque[_Line] = field(default_factory=deque[_Line])
+    end: AsyncGenerator[None, None] | None = None
 
 
 class AsyncWire:
@@ -184,13 +209,11 @@ class AsyncWire:
 
     async def aclose(self) -> None:
         """Close the idle connections of this event loop; the wire may be used again."""
-        lines = self._lines()
-        while lines.idle:
-            await lines.idle.pop().connection.disconnect(nowait=True)
+        await _hang_up(await self._lines())
 
     async def exchange(self, packed: bytes, count: int, *, repeatable: bool = True) -> list[Reply]:
         """As `Wire.exchange`; a cancelled exchange closes its connection."""
-        lines = self._lines()
+        lines = await self._lines()
         line: _Line | None = None
         try:
             async with asyncio.timeout(self._timeout_s), lines.free:
@@ -217,12 +240,26 @@ class AsyncWire:
         except _FAILURES as error:
             raise translated(error, self._url, "the cache") from error
 
-    def _lines(self) -> _Lines:
+    async def _lines(self) -> _Lines:
         loop = asyncio.get_running_loop()
         lines = self._of_loop.get(loop)
         if lines is None:
             lines = self._of_loop[loop] = _Lines(asyncio.Semaphore(self._most))
+            lines.end = self._end(loop, lines)
+            await anext(lines.end)
         return lines
+
+    async def _end(self, loop: asyncio.AbstractEventLoop, lines: _Lines) -> AsyncGenerator[None, None]:
+        """Closes the connections of a loop as its last act: whatever ends one closes its generators before.
+
+        Some frameworks make a loop for each request, whose connections, open and out of use, would add up.
+        """
+        try:
+            yield
+        finally:
+            self._of_loop.pop(loop, None)
+            await _hang_up(lines)
+            await asyncio.sleep(0)  # in which the transports close
 
     async def _take(self, lines: _Lines) -> _Line:
         while lines.idle:
@@ -239,16 +276,25 @@ class AsyncWire:
         connection = line.connection
         try:
             await connection.send_packed_command((packed,), check_health=False)
-            replies: list[Reply] = []
-            for _ in range(count):
-                try:
-                    replies.append(await connection.read_response())
-                except exceptions.ResponseError as error:
-                    replies.append(translated(error, self._url, "the cache"))
+            parser = connection._parser  # noqa: SLF001 (as in `Wire`)
+            replies = [await parser.read_response() for _ in range(count)]
         except BaseException:
             await connection.disconnect(nowait=True)  # this does not wait, so that it works in a cancelled task
             raise
-        return replies
+        return _told(replies, self._url)
+
+
+def _told(replies: list[Reply], url: str) -> list[Reply]:
+    """The replies, with our errors in place of the driver's."""
+    for place, reply in enumerate(replies):
+        if isinstance(reply, Exception):
+            replies[place] = translated(reply, url, "the cache")
+    return replies
+
+
+async def _hang_up(lines: _Lines) -> None:
+    while lines.idle:
+        await lines.idle.pop().connection.disconnect(nowait=True)
 
 
 _wires: "weakref.WeakSet[Wire | AsyncWire]" = weakref.WeakSet()

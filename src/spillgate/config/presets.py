@@ -18,6 +18,8 @@ source (8.1.7), each key with its file.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from spillgate.keyspace import OWN_PREFIX
+
 _HEX = "[0-9a-f]"
 _UUID = "-".join(_HEX * digits for digits in (8, 4, 4, 4, 12))
 
@@ -60,6 +62,7 @@ PRESETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]-marks",  # deploy.rb
             "deploylock-*",  # deploy.rb
         ),
+        "spillgate": (OWN_PREFIX + "*",),  # what the cache library keeps for itself
     }
 )
 """For each preset the globs of its keys."""

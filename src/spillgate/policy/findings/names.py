@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from spillgate.keyspace import OWN_PREFIX
 from spillgate.keyspace.prefixes import SEPARATORS, STAR, shape
 from spillgate.model import Estimate, KeySample
 from spillgate.policy.findings import fixes
@@ -24,6 +25,7 @@ _LEAST_UNNAMED_SHARE = 0.02
 _MOST_LISTED = 3
 # A first word that so few keys share, where no prefix was found, is an id.
 _RARE_SHARE = 0.02
+_OWN = OWN_PREFIX.encode()
 _SEPARATOR = re.compile(b"[%b]" % re.escape(SEPARATORS))
 
 
@@ -78,10 +80,13 @@ def outside(evidence: Evidence) -> Iterator[Finding]:
         return
     groups = [group for group in evidence.groups if group.namespace is None and group.database == evidence.own]
     held = [group.usage.bytes for group in groups if group.usage.bytes]
-    named = [group for group in groups if group.kind is not Kind.QUEUE and evidence.nameable(group)][:_MOST_LISTED]
+    strange = [group for group in groups if group.kind is not Kind.QUEUE and not group.literal.startswith(_OWN)]
+    named = [group for group in strange if evidence.nameable(group)][:_MOST_LISTED]
     total = Estimate.total(held) if held else None
     seen = [*evidence.known, *(key for group in groups for key in group.sample)]
     presets = libraries(seen)
+    if ours := next((key for key in seen if key.name.startswith(_OWN)), None):
+        presets["spillgate"] = ours
     part = census.unregistered_keys.value / max(1, census.total_keys)
     lines = [fixes.presets_line(presets)] if presets else []
     lines += [fixes.policy_lines(group, ttl_s=None, cleanup="never") for group in named]
