@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -442,3 +443,30 @@ def test_time_is_not_spent_on_looks(cache: Cache, server: Server) -> None:
     asked = after["cmdstat_info"]["calls"] - before["cmdstat_info"]["calls"]
     assert asked <= looks + 1
     assert after["cmdstat_mget"]["calls"] - before["cmdstat_mget"]["calls"] == 200
+
+
+def test_what_was_cleared_is_never_read_again_however_many_are_at_it(cache: Cache, server: Server) -> None:
+    cleared = [0]
+    wrong: list[tuple[int, int]] = []
+    over = threading.Event()
+
+    def read(space: Cache) -> None:
+        messages = space.namespace("messages", type=int)
+        while not over.is_set():
+            floor = cleared[0]
+            seen = (messages.get("1"), messages.get_many(["1"]).get("1"))
+            wrong.extend((value, floor) for value in seen if value is not None and value <= floor)
+
+    with Cache(policy_of(server, timeout="5s")) as other:
+        readers = [threading.Thread(target=read, args=(space,)) for space in (cache, cache, other, other)]
+        for reader in readers:
+            reader.start()
+        messages = cache.namespace("messages", type=int)
+        for number in range(1, 60):
+            messages.set("1", number)
+            messages.clear()
+            cleared[0] = number
+        over.set()
+        for reader in readers:
+            reader.join()
+    assert wrong == []

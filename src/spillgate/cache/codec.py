@@ -44,8 +44,9 @@ VERSION: Final = 1
 # With a dictionary compression pays from here on.
 DICTIONARY_OVER_BYTES: Final = 24
 _INT64: Final = 1 << 63
-_ID_BYTES: Final = 2
-MOST_ID: Final = (1 << 8 * _ID_BYTES) - 1
+DICTIONARY_ID_BYTES: Final = 2
+HEAD_BYTES: Final = 2
+MOST_ID: Final = (1 << 8 * DICTIONARY_ID_BYTES) - 1
 
 
 class Flag:
@@ -168,10 +169,10 @@ class Codec(Generic[T]):
         if size > (DICTIONARY_OVER_BYTES if dictionary else self._over_bytes):
             zstd = dictionary.zstd if dictionary else self._zstd
             frame = zstd.compress(body)
-            if len(frame) + (_ID_BYTES if dictionary else 0) < size:
+            if len(frame) + (DICTIONARY_ID_BYTES if dictionary else 0) < size:
                 head, body = (_LEARNT if dictionary else _PACKED), frame
                 if dictionary:
-                    body = dictionary.number.to_bytes(_ID_BYTES) + frame
+                    body = dictionary.number.to_bytes(DICTIONARY_ID_BYTES) + frame
         if cost_s is not None:
             head = bytes((MAGIC, head[1] | Flag.COST, cost_byte(cost_s)))
         return Encoded(head + body, size)
@@ -195,6 +196,16 @@ class Codec(Generic[T]):
             damaged = isinstance(error, _DAMAGE) and not isinstance(error, msgspec.ValidationError)
             raise Unreadable(Reason.CORRUPT if damaged and data[:1] == b"\xc1" else Reason.FOREIGN) from error
 
+    def unpacked(self, data: bytes, dictionaries: Mapping[int, Dictionary]) -> bytes | None:
+        """The MessagePack in ``data``, None where it has no envelope of ours.
+
+        Raises:
+            Unreadable: there is none.
+        """
+        if len(data) < HEAD_BYTES or data[0] != MAGIC:
+            return None
+        return bytes(self._unpack(data, data[1], dictionaries))
+
     def _body(self, value: T) -> bytes:
         """The encoding of a value; what may not be stored is refused."""
         if callable(getattr(value, "read", None)):
@@ -202,6 +213,8 @@ class Codec(Generic[T]):
         try:
             body = self._encode(value)
             binary = not self._policy.binary and (holds_binary(value) if self._json else packed_binary(body))
+        except ValueRefused:
+            raise  # a model's own words
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.DecodeError) as error:
             raise ValueRefused(f"{self._policy.name}: {type(value).__name__} cannot be stored: {error}") from error
         if binary:
@@ -224,10 +237,10 @@ class Codec(Generic[T]):
             return body
         zstd = self._zstd
         if head & Flag.DICTIONARY:
-            if len(body) < _ID_BYTES:
+            if len(body) < DICTIONARY_ID_BYTES:
                 raise Unreadable(Reason.CORRUPT)
-            number = int.from_bytes(body[:_ID_BYTES])
-            body = body[_ID_BYTES:]
+            number = int.from_bytes(body[:DICTIONARY_ID_BYTES])
+            body = body[DICTIONARY_ID_BYTES:]
             if number not in dictionaries:
                 raise Unreadable(Reason.DICTIONARY, number)
             zstd = dictionaries[number].zstd
@@ -283,5 +296,5 @@ def dictionary_of(data: bytes) -> int | None:
     """The number of the dictionary that the stored value takes, None where it takes none."""
     if len(data) > 1 and data[0] == MAGIC and data[1] >> 4 == VERSION and data[1] & Flag.DICTIONARY:
         at = 3 if data[1] & Flag.COST else 2
-        return int.from_bytes(data[at : at + _ID_BYTES])
+        return int.from_bytes(data[at : at + DICTIONARY_ID_BYTES])
     return None

@@ -106,6 +106,15 @@ class AsyncHands:
             logger.warning("work in the background failed: %s: %s", type(error).__name__, error)
 
 
+class AsyncAside:
+    """Work that takes the processor for long, where it is in nobody's way."""
+
+    @staticmethod
+    async def do(work: Callable[[], T]) -> T:
+        """Do it in a thread, so that the event loop goes on."""
+        return await asyncio.to_thread(work)
+
+
 class Flight(Generic[T]):
     """As `AsyncFlight`."""
 
@@ -188,8 +197,19 @@ class Hands:
                 self._free.release()
 
 
+class Aside:
+    """As `AsyncAside`, for threads."""
+
+    @staticmethod
+    def do(work: Callable[[], T]) -> T:
+        """Do it: this thread is in nobody's way."""
+        return work()
+
+
 __all__ = [
     "Abandoned",
+    "Aside",
+    "AsyncAside",
     "AsyncFlight",
     "AsyncFlights",
     "AsyncHands",

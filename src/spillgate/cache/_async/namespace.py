@@ -3,10 +3,10 @@
 import math
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from types import MethodType
-from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
 
 from spillgate.cache._async.space import AsyncSpace
 from spillgate.cache._async.store import MISSING, AsyncStore
@@ -21,15 +21,18 @@ from spillgate.errors import ServerError, ValueRefused
 
 T = TypeVar("T")
 P = ParamSpec("P")
+Q = ParamSpec("Q")
+S = TypeVar("S")
 
 # Who waits for another process looks for its result this often, more seldom the longer it takes.
 _FIRST_LOOK_S: Final = 0.004
 _LAST_LOOK_S: Final = 0.1
 _LOOK_GROWTH: Final = 1.5
+# -log(1 - x) of the largest x below 1.
+_MOST_CHANCE: Final = 37
 
 
-@dataclass(frozen=True, slots=True)
-class AsyncWish(Generic[T]):
+class AsyncWish(NamedTuple, Generic[T]):
     """A value that a caller wants: its key, what computes it, and how long it is kept."""
 
     key: str
@@ -70,8 +73,16 @@ class AsyncNamespace(AsyncStore[T]):
         """
         return await self._wanted(AsyncWish(key, compute, ttl, 0.0 if stale is None else seconds_of(stale)))
 
+    @overload
     def cached(
-        self, key: "str | Callable[P, str]", *, ttl: Ttl | None = None, stale: Ttl | None = None
+        self, key: str, *, ttl: Ttl | None = ..., stale: Ttl | None = ...
+    ) -> "Callable[[Callable[P, Awaitable[T]]], AsyncCached[P, T]]": ...
+    @overload
+    def cached(
+        self, key: Callable[P, str], *, ttl: Ttl | None = ..., stale: Ttl | None = ...
+    ) -> "Callable[[Callable[P, Awaitable[T]]], AsyncCached[P, T]]": ...
+    def cached(
+        self, key: str | Callable[..., str], *, ttl: Ttl | None = None, stale: Ttl | None = None
     ) -> "Callable[[Callable[P, Awaitable[T]]], AsyncCached[P, T]]":
         """A decorator for functions that compute the namespace's values: ``@messages.cached("user:{user_id}")``.
 
@@ -90,14 +101,19 @@ class AsyncNamespace(AsyncStore[T]):
 
     async def _wanted(self, wish: AsyncWish[T]) -> T:
         while True:
-            found = await self._find(wish)
+            found, work = None, self._computed
+            try:
+                found = await self._find(wish)
+            except ServerError as error:
+                self._dropped(error)
+                work = self._computed_alone
             if found is not None:
                 return await self._served(found, wish)
             space = self._space
             name = space.keys.value(space.generation, wish.key)
             flight = self._flights.board(name)
             if flight.leads:
-                return await self._flown(flight, name, lambda: self._computed(wish))
+                return await self._flown(flight, name, partial(work, wish))
             try:
                 value = await flight.result(space.lock_s)
             except Abandoned:
@@ -121,12 +137,12 @@ class AsyncNamespace(AsyncStore[T]):
             self._flights.clear(name)
 
     async def _find(self, wish: AsyncWish[T]) -> _Found | None:
-        """What the cache has; a miss is counted by who computes the value."""
-        try:
-            data, left_ms = await self._space.read(wish.key, _left)
-        except ServerError as error:
-            self._dropped(error)
-            return None
+        """What the cache has; a miss is counted by who computes the value.
+
+        Raises:
+            ServerError: the server failed.
+        """
+        data, left_ms = await self._space.read(wish.key, _left)
         return await self._found(data, left_ms, wish)
 
     async def _found(self, data: Reply, left_ms: Reply, wish: AsyncWish[T]) -> _Found | None:
@@ -187,7 +203,7 @@ class AsyncNamespace(AsyncStore[T]):
                 lock, (locked, data, left_ms) = await space.read_locked(wish.key)
             except ServerError as error:
                 self._dropped(error)
-                break
+                return await self._computed_alone(wish)
             taken = lock.taken(locked)
             found = await self._found(data, left_ms, wish)
             if found is not None:
@@ -201,8 +217,15 @@ class AsyncNamespace(AsyncStore[T]):
         self._count(Event.MISS)
         return await self._compute(wish, lock, space.generation)
 
-    async def _compute(self, wish: AsyncWish[T], lock: Lock | None, generation: int) -> T:
-        """Compute and store a value for the generation it was wanted in, and give the lock back."""
+    async def _computed_alone(self, wish: AsyncWish[T]) -> T:
+        """The missing value, computed and not stored: who has waited for the server in vain does not wait again."""
+        self._count(Event.MISS)
+        value = await self._compute(wish, None, None)
+        self._count(Event.DROP)
+        return value
+
+    async def _compute(self, wish: AsyncWish[T], lock: Lock | None, generation: int | None) -> T:
+        """Compute a value, store it for the generation it was wanted in, if there is one, and give the lock back."""
         started_s = monotonic()
         try:
             value = await wish.compute()
@@ -213,6 +236,8 @@ class AsyncNamespace(AsyncStore[T]):
         cost_s = self._last_cost_s = monotonic() - started_s
         self._count(Event.COMPUTE)
         self._count(Event.COMPUTE_SECONDS, cost_s)
+        if generation is None:
+            return value
         release = lock.release() if lock is not None else ()
         try:
             encoded = self._encoded(value, cost_s)
@@ -246,9 +271,18 @@ class AsyncCached(Generic[P, T]):
         self.__module__ = function.__module__
         self.__doc__ = function.__doc__
 
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
+    @overload
+    def __get__(self, instance: None, owner: type | None = ...) -> Self: ...
+    @overload
+    def __get__(
+        self: "AsyncCached[Concatenate[S, Q], T]", instance: S, owner: type | None = ...
+    ) -> "AsyncCached[Q, T]": ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """The method of an instance, for a function defined in a class."""
-        return self if instance is None else MethodType(self, instance)
+        if instance is None:
+            return self
+        function, key = MethodType(self.__wrapped__, instance), cast("Any", partial(self.key, instance))
+        return AsyncCached(self._namespace, function, key, self._ttl, self._stale_s)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result, from the cache where it is there."""
@@ -279,4 +313,6 @@ def is_due(fresh_s: float, cost_s: float | None, chance: Callable[[], float] = r
     """
     if fresh_s <= 0:
         return True
-    return cost_s is not None and -cost_s * math.log(1 - chance()) >= fresh_s
+    if cost_s is None or fresh_s > cost_s * _MOST_CHANCE:
+        return False
+    return -cost_s * math.log(1 - chance()) >= fresh_s

@@ -6,23 +6,20 @@ from time import monotonic, time
 from typing import Final
 
 from spillgate.cache._async.client import AsyncClient, Command
-from spillgate.cache.codec import Dictionary
+from spillgate.cache._async.dictionaries import AsyncDictionaries
+from spillgate.cache._async.training import AsyncTrainer
+from spillgate.cache.codec import Encoded
 from spillgate.cache.counters import Counters, Event
 from spillgate.cache.keys import Keys, prefix_of
 from spillgate.cache.lifetime import Lifetime, Ttl, seconds_of
 from spillgate.cache.lock import Lock
-from spillgate.cache.waiting import AsyncHands, asleep, logger
+from spillgate.cache.waiting import AsyncHands, asleep
 from spillgate.cache.wire import Reply, failed
-from spillgate.compression import Zstd
 from spillgate.config import NamespacePolicy
-from spillgate.errors import ServerError
 
 MakeCommands = Callable[[str, str], Sequence[Command]]
 """Commands on a value, made from its key and the name that this has in the server."""
 
-_MISSING_S: Final = 10.0
-# A dictionary outlives the values that were last written with it by this much.
-_MARGIN_S: Final = 60.0
 _SCAN_COUNT: Final = 500
 # The sweep of an old generation leaves the server to others for this many times as long as it took it.
 _SWEEP_REST: Final = 4.0
@@ -50,17 +47,17 @@ class AsyncSpace:
         self.counter = counters.of(policy.name)
         self.hands = hands
         self.lock_s = lock_s
-        self.generation = 0
-        self.dictionaries: dict[int, Dictionary] = {}
-        self.dictionary: Dictionary | None = None
-        self.trained_ratio = 1.0
+        self._now: tuple[int, bytes | None] = (0, None)
+        self.dictionaries = AsyncDictionaries(policy.name, self.keys, client, hands, self.lifetime.max_ttl_s)
+        self.trainer = AsyncTrainer(policy, self.keys, client, self.dictionaries, self.lifetime.max_ttl_s)
         self._sweeping = False
         self._unswept = False
-        self._generation_seen: bytes | None = None
-        self._pointer_seen: bytes | None = None
-        self._missing: dict[int, float] = {}
-        self._kept_at_s: dict[int, float] = {}
         self._asks = (self.keys.generation, self.keys.dictionary) if policy.dictionary else (self.keys.generation,)
+
+    @property
+    def generation(self) -> int:
+        """The generation that was last seen."""
+        return self._now[0]
 
     def ttl_ms(self, ttl: Ttl | None = None, stale_s: float = 0.0) -> int:
         """The milliseconds that a key written now gets; ``stale_s`` of them are for serving it when it is stale."""
@@ -74,6 +71,8 @@ class AsyncSpace:
         """The seconds until a value is stale, of those until it is gone; infinite where they are not known."""
         if not isinstance(left_ms, int) or left_ms < 0:
             return math.inf
+        if not stale_s:
+            return left_ms / 1000
         ttl_s = None if ttl is None else seconds_of(ttl)
         return left_ms / 1000 - self.lifetime.stale_part(self.client.pressure.effective, ttl_s, stale_s)
 
@@ -84,25 +83,27 @@ class AsyncSpace:
             ServerError: the server failed.
         """
         while True:
-            name = self.keys.value(self.generation, key)
+            generation, told = self._now
+            name = self.keys.value(generation, key)
             replies = await self.client.send(("MGET", self.keys.generation, name), *[make(name) for make in more])
             first = replies[0]
             if failed(first):
                 raise first
             replies[0] = first[1]
-            if first[0] == self._generation_seen or not await self._changed(first[0]):
+            if first[0] == told or not await self._changed(first[0], generation):
                 return replies
 
     async def read_many(self, keys: Sequence[str], *more: Callable[[str], Command]) -> tuple[list[Reply], list[Reply]]:
         """As `read`, of several keys: all values, then the replies to ``more`` of each key in turn."""
         while True:
-            names = [self.keys.value(self.generation, key) for key in keys]
+            generation, told = self._now
+            names = [self.keys.value(generation, key) for key in keys]
             first, *rest = await self.client.send(
                 ("MGET", self.keys.generation, *names), *(make(name) for name in names for make in more)
             )
             if failed(first):
                 raise first
-            if first[0] == self._generation_seen or not await self._changed(first[0]):
+            if first[0] == told or not await self._changed(first[0], generation):
                 return first[1:], rest
 
     async def read_locked(self, key: str) -> tuple[Lock, list[Reply]]:
@@ -114,14 +115,15 @@ class AsyncSpace:
             ServerError: the server failed.
         """
         while True:
-            name = self.keys.value(self.generation, key)
+            generation, told = self._now
+            name = self.keys.value(generation, key)
             lock = Lock(self.keys.lock(name), self.lock_s)
             locked, first, left_ms = await self.client.send(
                 lock.take(), ("MGET", self.keys.generation, name), ("PTTL", name), repeatable=False
             )
             if failed(first):
                 raise first
-            if first[0] == self._generation_seen or not await self._changed(first[0]):
+            if first[0] == told or not await self._changed(first[0], generation):
                 return lock, [locked, first[1], left_ms]
 
     async def change(
@@ -141,16 +143,18 @@ class AsyncSpace:
             ServerError: the server failed.
         """
         while True:
-            generation = self.generation if pinned is None else pinned
+            generation, told = self._now
+            if pinned is not None:
+                generation = pinned
             name_of = self.keys.value
             commands = [command for key in keys for command in make(key, name_of(generation, key))]
             replies = await self.client.send(*commands, *then, ("MGET", *self._asks), repeatable=repeatable)
             now = replies.pop()
             if failed(now):
                 raise now
-            if len(now) > 1 and now[1] != self._pointer_seen:
-                await self._point(now[1])
-            if now[0] == self._generation_seen or not await self._changed(now[0]) or pinned is not None:
+            if len(now) > 1:
+                await self.dictionaries.saw(now[1])
+            if now[0] == told or not await self._changed(now[0], generation) or pinned is not None:
                 return replies
 
     async def next_generation(self) -> None:
@@ -175,32 +179,13 @@ class AsyncSpace:
             self._sweeping = True
             self.hands.take(self._free, always=True)
 
-    async def dictionary_of(self, number: int) -> Dictionary | None:
-        """The dictionary that a value was written with, None where it is gone."""
-        known = self.dictionaries.get(number)
-        if known is not None or monotonic() < self._missing.get(number, 0.0):
-            return known
-        (content,) = await self.client.send(("GET", self.keys.dictionary_version(number)))
-        if isinstance(content, bytes):
-            try:
-                known = self.dictionaries[number] = Dictionary(number, Zstd(content))
-            except ValueError as error:
-                logger.warning("%s: dictionary %d is of no use: %s", self.policy.name, number, error)
-        if known is None:
-            self._missing[number] = monotonic() + _MISSING_S
-        return known
+    def note(self, encoded: Encoded) -> None:
+        """Keep an eye on what the current dictionary wins; where that is much less than it was, train another."""
+        if self.dictionaries.decay.noted(encoded.plain_bytes, len(encoded.data)):
+            self.counter.count(Event.DECAYED)
+            self.hands.take(self.trainer.retrain)
 
-    async def keep_dictionary(self, number: int) -> None:
-        """Keep a replaced dictionary for as long as the longest TTL that a value of it may have got just now."""
-        longest_s = self.lifetime.max_ttl_s
-        now_s = monotonic()
-        current = self.dictionary is not None and self.dictionary.number == number
-        if current or now_s < self._kept_at_s.get(number, float("-inf")) + min(longest_s / 8, _MARGIN_S / 2):
-            return
-        self._kept_at_s[number] = now_s
-        await self.client.send(("PEXPIRE", self.keys.dictionary_version(number), dictionary_ttl_ms(longest_s)))
-
-    async def _changed(self, found: bytes | None) -> bool:
+    async def _changed(self, found: bytes | None, assumed: int) -> bool:
         """Take over the generation that the server has; whether it is another than the one that was assumed."""
         if found is None:
             # The server lost it, by eviction maybe, and values of any earlier generation may still be there. A number
@@ -209,23 +194,11 @@ class AsyncSpace:
             return not failed(made)
         if not found.isdigit():
             return False  # somebody else's key; without generations then
-        before = self.generation
         self._take(found)
-        return self.generation != before
+        return int(found) != assumed
 
-    def _take(self, generation: bytes) -> None:
-        self._generation_seen, self.generation = generation, int(generation)
-
-    async def _point(self, pointer: bytes | None) -> None:
-        """Take over the dictionary that the server says is the current one; if it cannot be had, there is none."""
-        number, self.trained_ratio = read_pointer(pointer)
-        try:
-            self.dictionary = None if number is None else await self.dictionary_of(number)
-        except ServerError as error:
-            self.dictionary = None
-            self.client.complain(error)
-            return
-        self._pointer_seen = pointer
+    def _take(self, found: bytes) -> None:
+        self._now = (int(found), found)  # both at once: others read them meanwhile
 
     async def _free(self) -> None:
         """Delete what earlier generations left, again if there is another meanwhile."""
@@ -258,17 +231,3 @@ class AsyncSpace:
             if int(cursor) == 0:
                 return
             await asleep(rest * (monotonic() - started_s))
-
-
-def dictionary_ttl_ms(longest_s: float) -> int:
-    """The milliseconds for which a replaced dictionary is kept."""
-    return int((longest_s + _MARGIN_S) * 1000)
-
-
-def read_pointer(pointer: bytes | None) -> tuple[int | None, float]:
-    """The number of the current dictionary, and the ratio it was trained to, as its pointer key says."""
-    try:
-        number, _, ratio = (pointer or b"").partition(b" ")
-        return int(number), float(ratio or 1)
-    except ValueError:
-        return None, 1.0

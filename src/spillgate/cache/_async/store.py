@@ -1,13 +1,14 @@
 """The values of one namespace, by key."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar, overload
 
+from spillgate import config
 from spillgate.cache._async.client import Command
 from spillgate.cache._async.space import AsyncSpace
-from spillgate.cache.codec import Codec, Encoded, ForeignReader, Reason, Unreadable, dictionary_of
+from spillgate.cache.codec import MAGIC, Codec, Encoded, ForeignReader, Reason, Unreadable, dictionary_of, is_int
 from spillgate.cache.counters import Event
 from spillgate.cache.lifetime import Ttl
 from spillgate.cache.wire import Reply, failed
@@ -35,6 +36,7 @@ class AsyncStore(Generic[T]):
         self._codec: Codec[T] = Codec(space.policy, type_, foreign)
         self._count = space.counter.count
         self._sliding = space.policy.sliding
+        self._migrates = foreign is not None and space.policy.codec is not config.Codec.JSON
 
     @property
     def name(self) -> str:
@@ -145,7 +147,7 @@ class AsyncStore(Generic[T]):
         )
         await self._raise_for(reply)
         if reply is not None:
-            self._stored(encoded)
+            self._stored((encoded,))
         return reply is not None
 
     async def incr(self, key: str, delta: int = 1, ttl: Ttl | None = None) -> int:
@@ -205,12 +207,12 @@ class AsyncStore(Generic[T]):
             self._dropped(error, len(values))
             return list(values)
         lost: list[str] = []
-        for (key, encoded), reply in zip(values.items(), replies, strict=False):
+        for key, reply in zip(values, replies, strict=False):
             if failed(reply):
                 await self._refused(reply)
                 lost.append(key)
-            else:
-                self._stored(encoded)
+        kept = values.keys() - lost
+        self._stored([values[key] for key in kept])
         return lost
 
     async def _sheds(self) -> bool:
@@ -249,41 +251,47 @@ class AsyncStore(Generic[T]):
         """The value in what is stored, `MISSING` where it cannot be read."""
         space = self._space
         try:
-            value = self._codec.decode(data, space.dictionaries)
+            value = self._codec.decode(data, space.dictionaries.known)
         except Unreadable as error:
             if error.dictionary is None:
                 self._count(_EVENT_OF[error.reason])
                 return MISSING
             try:
-                await space.dictionary_of(error.dictionary)
-                value = self._codec.decode(data, space.dictionaries)
+                await space.dictionaries.of(error.dictionary)
+                value = self._codec.decode(data, space.dictionaries.known)
             except (Unreadable, ServerError):
                 self._count(Event.NO_DICTIONARY)
                 return MISSING
+        if self._migrates and data[0] != MAGIC and not is_int(data):
+            self._count(Event.MIGRATED)
         if self._sliding:
             await self._keep_dictionary(data)
         return value
 
     def _encoded(self, value: T, cost_s: float | None = None) -> Encoded:
         try:
-            return self._codec.encode(value, self._space.dictionary, cost_s)
+            dictionary = self._space.dictionaries.current
+            encoded = self._codec.encode(value, dictionary, cost_s)
         except ValueRefused:
             self._count(Event.REFUSED)
             raise
+        if dictionary is not None:
+            self._space.note(encoded)
+        return encoded
 
     async def _keep_dictionary(self, data: bytes) -> None:
         """The life of a value was prolonged; so is that of its dictionary."""
         number = dictionary_of(data)
         if number is not None:
             try:
-                await self._space.keep_dictionary(number)
+                await self._space.dictionaries.keep(number)
             except ServerError as error:
                 self._dropped(error)
 
-    def _stored(self, encoded: Encoded) -> None:
-        self._count(Event.SET)
-        self._count(Event.PLAIN_BYTES, encoded.plain_bytes)
-        self._count(Event.STORED_BYTES, len(encoded.data))
+    def _stored(self, values: Collection[Encoded]) -> None:
+        self._count(Event.SET, len(values))
+        self._count(Event.PLAIN_BYTES, sum(encoded.plain_bytes for encoded in values))
+        self._count(Event.STORED_BYTES, sum(len(encoded.data) for encoded in values))
 
     def _dropped(self, error: ServerError, keys: int = 1) -> None:
         self._count(Event.DROP, keys)

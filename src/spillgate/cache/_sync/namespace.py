@@ -4,10 +4,10 @@
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from types import MethodType
-from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
 
 from spillgate.cache._sync.space import Space
 from spillgate.cache._sync.store import MISSING, Store
@@ -22,15 +22,18 @@ from spillgate.errors import ServerError, ValueRefused
 
 T = TypeVar("T")
 P = ParamSpec("P")
+Q = ParamSpec("Q")
+S = TypeVar("S")
 
 # Who waits for another process looks for its result this often, more seldom the longer it takes.
 _FIRST_LOOK_S: Final = 0.004
 _LAST_LOOK_S: Final = 0.1
 _LOOK_GROWTH: Final = 1.5
+# -log(1 - x) of the largest x below 1.
+_MOST_CHANCE: Final = 37
 
 
-@dataclass(frozen=True, slots=True)
-class Wish(Generic[T]):
+class Wish(NamedTuple, Generic[T]):
     """A value that a caller wants: its key, what computes it, and how long it is kept."""
 
     key: str
@@ -69,8 +72,16 @@ class Namespace(Store[T]):
         """
         return self._wanted(Wish(key, compute, ttl, 0.0 if stale is None else seconds_of(stale)))
 
+    @overload
     def cached(
-        self, key: "str | Callable[P, str]", *, ttl: Ttl | None = None, stale: Ttl | None = None
+        self, key: str, *, ttl: Ttl | None = ..., stale: Ttl | None = ...
+    ) -> "Callable[[Callable[P, T]], Cached[P, T]]": ...
+    @overload
+    def cached(
+        self, key: Callable[P, str], *, ttl: Ttl | None = ..., stale: Ttl | None = ...
+    ) -> "Callable[[Callable[P, T]], Cached[P, T]]": ...
+    def cached(
+        self, key: str | Callable[..., str], *, ttl: Ttl | None = None, stale: Ttl | None = None
     ) -> "Callable[[Callable[P, T]], Cached[P, T]]":
         """A decorator for functions that compute the namespace's values: ``@messages.cached("user:{user_id}")``.
 
@@ -89,14 +100,19 @@ class Namespace(Store[T]):
 
     def _wanted(self, wish: Wish[T]) -> T:
         while True:
-            found = self._find(wish)
+            found, work = None, self._computed
+            try:
+                found = self._find(wish)
+            except ServerError as error:
+                self._dropped(error)
+                work = self._computed_alone
             if found is not None:
                 return self._served(found, wish)
             space = self._space
             name = space.keys.value(space.generation, wish.key)
             flight = self._flights.board(name)
             if flight.leads:
-                return self._flown(flight, name, lambda: self._computed(wish))
+                return self._flown(flight, name, partial(work, wish))
             try:
                 value = flight.result(space.lock_s)
             except Abandoned:
@@ -120,12 +136,12 @@ class Namespace(Store[T]):
             self._flights.clear(name)
 
     def _find(self, wish: Wish[T]) -> _Found | None:
-        """What the cache has; a miss is counted by who computes the value."""
-        try:
-            data, left_ms = self._space.read(wish.key, _left)
-        except ServerError as error:
-            self._dropped(error)
-            return None
+        """What the cache has; a miss is counted by who computes the value.
+
+        Raises:
+            ServerError: the server failed.
+        """
+        data, left_ms = self._space.read(wish.key, _left)
         return self._found(data, left_ms, wish)
 
     def _found(self, data: Reply, left_ms: Reply, wish: Wish[T]) -> _Found | None:
@@ -186,7 +202,7 @@ class Namespace(Store[T]):
                 lock, (locked, data, left_ms) = space.read_locked(wish.key)
             except ServerError as error:
                 self._dropped(error)
-                break
+                return self._computed_alone(wish)
             taken = lock.taken(locked)
             found = self._found(data, left_ms, wish)
             if found is not None:
@@ -200,8 +216,15 @@ class Namespace(Store[T]):
         self._count(Event.MISS)
         return self._compute(wish, lock, space.generation)
 
-    def _compute(self, wish: Wish[T], lock: Lock | None, generation: int) -> T:
-        """Compute and store a value for the generation it was wanted in, and give the lock back."""
+    def _computed_alone(self, wish: Wish[T]) -> T:
+        """The missing value, computed and not stored: who has waited for the server in vain does not wait again."""
+        self._count(Event.MISS)
+        value = self._compute(wish, None, None)
+        self._count(Event.DROP)
+        return value
+
+    def _compute(self, wish: Wish[T], lock: Lock | None, generation: int | None) -> T:
+        """Compute a value, store it for the generation it was wanted in, if there is one, and give the lock back."""
         started_s = monotonic()
         try:
             value = wish.compute()
@@ -212,6 +235,8 @@ class Namespace(Store[T]):
         cost_s = self._last_cost_s = monotonic() - started_s
         self._count(Event.COMPUTE)
         self._count(Event.COMPUTE_SECONDS, cost_s)
+        if generation is None:
+            return value
         release = lock.release() if lock is not None else ()
         try:
             encoded = self._encoded(value, cost_s)
@@ -245,9 +270,16 @@ class Cached(Generic[P, T]):
         self.__module__ = function.__module__
         self.__doc__ = function.__doc__
 
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
+    @overload
+    def __get__(self, instance: None, owner: type | None = ...) -> Self: ...
+    @overload
+    def __get__(self: "Cached[Concatenate[S, Q], T]", instance: S, owner: type | None = ...) -> "Cached[Q, T]": ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """The method of an instance, for a function defined in a class."""
-        return self if instance is None else MethodType(self, instance)
+        if instance is None:
+            return self
+        function, key = MethodType(self.__wrapped__, instance), cast("Any", partial(self.key, instance))
+        return Cached(self._namespace, function, key, self._ttl, self._stale_s)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result, from the cache where it is there."""
@@ -278,4 +310,6 @@ def is_due(fresh_s: float, cost_s: float | None, chance: Callable[[], float] = r
     """
     if fresh_s <= 0:
         return True
-    return cost_s is not None and -cost_s * math.log(1 - chance()) >= fresh_s
+    if cost_s is None or fresh_s > cost_s * _MOST_CHANCE:
+        return False
+    return -cost_s * math.log(1 - chance()) >= fresh_s
