@@ -357,6 +357,20 @@ def test_at_the_limit_a_value_is_dropped_counted_and_the_governor_told(
     listener.close()
 
 
+def test_a_value_that_cannot_be_replaced_is_a_miss_and_not_the_old_one(server_factory: ServerFactory) -> None:
+    small = server_factory(maxmemory="100mb", maxmemory_policy="noeviction")
+    with Cache(policy_of(small)) as cache:
+        users, analytics = cache.namespace("users"), cache.namespace("analytics")
+        assert users.set_many({"1": "old", "2": "old"}) == []
+        assert analytics.set("1", "old")
+        small.client().config_set("maxmemory", "100kb")
+        assert users.set_many({"1": "new"}) == ["1"]
+        assert users.get_many(["1", "2"]) == {"2": "old"}
+        assert not analytics.set("1", "new")  # shed
+        assert counted(cache, "analytics")["shed"] == 1
+        assert analytics.get("1") is None
+
+
 def test_at_the_limit_clear_works_all_the_same(server_factory: ServerFactory, server: Server) -> None:
     small = server_factory(server.kind, maxmemory="3mb", maxmemory_policy="noeviction")
     with Cache(policy_of(small)) as cache:

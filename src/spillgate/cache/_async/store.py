@@ -109,7 +109,7 @@ class AsyncStore(Generic[T]):
         """Delete several values; how many there were."""
         deleted = 0
         for batch in batches(dict.fromkeys(keys)):
-            deleted += sum(await self._ask(batch, lambda name: (("UNLINK", name),), 0))
+            deleted += sum(await self._ask(batch, _unlink, 0))
         self._count(Event.DELETE, deleted)
         return deleted
 
@@ -192,9 +192,15 @@ class AsyncStore(Generic[T]):
         then: Sequence[Command] = (),
         pinned: int | None = None,
     ) -> list[str]:
-        """Store what is encoded, and send what comes ``then``; the keys of what was not stored."""
+        """Store what is encoded, and send what comes ``then``; the keys of what was not stored.
+
+        What cannot be stored for want of memory takes the value that it was to replace along: nobody shall take that
+        for the new one. With the generation ``pinned`` it was computed from the same, and that stays.
+        """
         if await self._sheds():
             self._count(Event.SHED, len(values))
+            if pinned is None:
+                await self._ask(list(values), _unlink, 0)
             await self._send(then)
             return list(values)
 
@@ -207,12 +213,16 @@ class AsyncStore(Generic[T]):
             self._dropped(error, len(values))
             return list(values)
         lost: list[str] = []
-        for key, reply in zip(values, replies, strict=False):
+        kept: list[Encoded] = []
+        for (key, encoded), reply in zip(values.items(), replies, strict=False):
             if failed(reply):
                 await self._refused(reply)
                 lost.append(key)
-        kept = values.keys() - lost
-        self._stored([values[key] for key in kept])
+            else:
+                kept.append(encoded)
+        if lost and pinned is None:
+            await self._ask(lost, _unlink, 0)
+        self._stored(kept)
         return lost
 
     async def _sheds(self) -> bool:
@@ -289,9 +299,13 @@ class AsyncStore(Generic[T]):
                 self._dropped(error)
 
     def _stored(self, values: Collection[Encoded]) -> None:
+        plain_bytes = stored_bytes = 0
+        for encoded in values:
+            plain_bytes += encoded.plain_bytes
+            stored_bytes += len(encoded.data)
         self._count(Event.SET, len(values))
-        self._count(Event.PLAIN_BYTES, sum(encoded.plain_bytes for encoded in values))
-        self._count(Event.STORED_BYTES, sum(len(encoded.data) for encoded in values))
+        self._count(Event.PLAIN_BYTES, plain_bytes)
+        self._count(Event.STORED_BYTES, stored_bytes)
 
     def _dropped(self, error: ServerError, keys: int = 1) -> None:
         self._count(Event.DROP, keys)
@@ -311,6 +325,10 @@ class AsyncStore(Generic[T]):
 
     def _renewal(self, name: str) -> Command:
         return ("PEXPIRE", name, self._space.ttl_ms())
+
+
+def _unlink(name: str) -> tuple[Command]:
+    return (("UNLINK", name),)
 
 
 def batches(keys: Iterable[str]) -> Iterator[list[str]]:

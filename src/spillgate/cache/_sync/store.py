@@ -110,7 +110,7 @@ class Store(Generic[T]):
         """Delete several values; how many there were."""
         deleted = 0
         for batch in batches(dict.fromkeys(keys)):
-            deleted += sum(self._ask(batch, lambda name: (("UNLINK", name),), 0))
+            deleted += sum(self._ask(batch, _unlink, 0))
         self._count(Event.DELETE, deleted)
         return deleted
 
@@ -193,9 +193,15 @@ class Store(Generic[T]):
         then: Sequence[Command] = (),
         pinned: int | None = None,
     ) -> list[str]:
-        """Store what is encoded, and send what comes ``then``; the keys of what was not stored."""
+        """Store what is encoded, and send what comes ``then``; the keys of what was not stored.
+
+        What cannot be stored for want of memory takes the value that it was to replace along: nobody shall take that
+        for the new one. With the generation ``pinned`` it was computed from the same, and that stays.
+        """
         if self._sheds():
             self._count(Event.SHED, len(values))
+            if pinned is None:
+                self._ask(list(values), _unlink, 0)
             self._send(then)
             return list(values)
 
@@ -208,12 +214,16 @@ class Store(Generic[T]):
             self._dropped(error, len(values))
             return list(values)
         lost: list[str] = []
-        for key, reply in zip(values, replies, strict=False):
+        kept: list[Encoded] = []
+        for (key, encoded), reply in zip(values.items(), replies, strict=False):
             if failed(reply):
                 self._refused(reply)
                 lost.append(key)
-        kept = values.keys() - lost
-        self._stored([values[key] for key in kept])
+            else:
+                kept.append(encoded)
+        if lost and pinned is None:
+            self._ask(lost, _unlink, 0)
+        self._stored(kept)
         return lost
 
     def _sheds(self) -> bool:
@@ -290,9 +300,13 @@ class Store(Generic[T]):
                 self._dropped(error)
 
     def _stored(self, values: Collection[Encoded]) -> None:
+        plain_bytes = stored_bytes = 0
+        for encoded in values:
+            plain_bytes += encoded.plain_bytes
+            stored_bytes += len(encoded.data)
         self._count(Event.SET, len(values))
-        self._count(Event.PLAIN_BYTES, sum(encoded.plain_bytes for encoded in values))
-        self._count(Event.STORED_BYTES, sum(len(encoded.data) for encoded in values))
+        self._count(Event.PLAIN_BYTES, plain_bytes)
+        self._count(Event.STORED_BYTES, stored_bytes)
 
     def _dropped(self, error: ServerError, keys: int = 1) -> None:
         self._count(Event.DROP, keys)
@@ -312,6 +326,10 @@ class Store(Generic[T]):
 
     def _renewal(self, name: str) -> Command:
         return ("PEXPIRE", name, self._space.ttl_ms())
+
+
+def _unlink(name: str) -> tuple[Command]:
+    return (("UNLINK", name),)
 
 
 def batches(keys: Iterable[str]) -> Iterator[list[str]]:
