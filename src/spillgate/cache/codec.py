@@ -228,24 +228,25 @@ class Codec(Generic[T]):
         """The body of an envelope, decompressed."""
         if head >> 4 != VERSION or head & 0xF & ~_KNOWN:
             raise Unreadable(Reason.FUTURE if head >> 4 >= VERSION else Reason.CORRUPT)
-        body = memoryview(data)[3 if head & Flag.COST else 2 :]
+        at = 3 if head & Flag.COST else 2
         if not head & Flag.ZSTD:
             if head & Flag.DICTIONARY:
                 raise Unreadable(Reason.FUTURE)
-            if len(body) > self._most_bytes:
+            if len(data) - at > self._most_bytes:
                 raise Unreadable(Reason.OVERSIZED)
-            return body
+            return memoryview(data)[at:]
         zstd = self._zstd
         if head & Flag.DICTIONARY:
-            if len(body) < DICTIONARY_ID_BYTES:
+            number = int.from_bytes(data[at : at + DICTIONARY_ID_BYTES])
+            at += DICTIONARY_ID_BYTES
+            if len(data) < at:
                 raise Unreadable(Reason.CORRUPT)
-            number = int.from_bytes(body[:DICTIONARY_ID_BYTES])
-            body = body[DICTIONARY_ID_BYTES:]
-            if number not in dictionaries:
+            dictionary = dictionaries.get(number)
+            if dictionary is None:
                 raise Unreadable(Reason.DICTIONARY, number)
-            zstd = dictionaries[number].zstd
+            zstd = dictionary.zstd
         try:
-            return zstd.decompress(body, self._most_bytes)
+            return zstd.decompress(data[at:], self._most_bytes)
         except OversizedFrame as error:
             raise Unreadable(Reason.OVERSIZED) from error
         except DamagedFrame as error:
@@ -276,6 +277,7 @@ def is_int(data: bytes) -> bool:
 # A byte holds 10 µs to 4 days, each step 10 % more than the one before.
 _LEAST_COST_S: Final = 1e-5
 _COST_STEP: Final = math.log(1.1)
+_COSTS: Final = tuple(_LEAST_COST_S * math.exp(step * _COST_STEP) for step in range(256))
 
 
 def cost_byte(seconds: float) -> int:
@@ -288,7 +290,7 @@ def cost_byte(seconds: float) -> int:
 def cost_of(data: bytes) -> float | None:
     """The seconds that computing the stored value took, None where that is not known."""
     if len(data) > 2 and data[0] == MAGIC and data[1] & Flag.COST and data[1] >> 4 == VERSION:  # noqa: PLR2004
-        return _LEAST_COST_S * math.exp(data[2] * _COST_STEP)
+        return _COSTS[data[2]]
     return None
 
 

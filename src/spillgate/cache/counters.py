@@ -66,7 +66,7 @@ SERVER = "*"
 class Hook(Protocol):
     """Told of each event. It is called on the way of a request: be quick, and do not wait for anything."""
 
-    def __call__(self, namespace: str, event: Event, amount: float) -> None:
+    def __call__(self, namespace: str, event: Event, amount: float, /) -> None:
         """Take note of it."""
         ...
 

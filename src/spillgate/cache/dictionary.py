@@ -6,7 +6,6 @@ values that it was not trained on: on its own ones even a dictionary of noise lo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -232,10 +231,7 @@ def _best(learnt: Sequence[bytes], measured: Sequence[bytes], keys: int) -> _Can
     """The size and segment length that come out best."""
     best: _Candidate | None = None
     most = sum(map(len, learnt)) * _MOST_SHARE
-    sizes = [size for size in SIZES if size <= most] or [SIZES[0]]
-    for before, size in pairwise((0, *sizes)):
-        if best is not None and best.size < before:
-            break  # the one before was too large already
+    for size in [size for size in SIZES if size <= most] or [SIZES[0]]:
         for segment in _SEGMENTS:
             content = train(learnt, size, segment)
             if content is not None:

@@ -5,7 +5,6 @@ These are values of django-redis, with its JSON or MessagePack serializer and an
 loading one runs what it says.
 """
 
-import contextlib
 import importlib
 import lzma
 import zlib
@@ -42,23 +41,40 @@ def read_foreign(data: bytes, most_bytes: int, decode: Callable[[bytes, bool], A
     return decode(data, len(data) > 1 and data[0] < _ASCII_END)
 
 
+def _to_end(decompressor: Any, data: bytes, most_bytes: int) -> bytes:
+    """What is packed in ``data``, up to so much; half a value must not be taken for a whole one.
+
+    Raises:
+        EOFError: it is truncated.
+    """
+    plain: bytes = decompressor.decompress(data, most_bytes)
+    if len(plain) < most_bytes and not decompressor.eof:
+        raise EOFError
+    return plain
+
+
 def _zlib(data: bytes, most_bytes: int) -> bytes:
-    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(data, most_bytes)  # 32: zlib or gzip, by its head
+    return _to_end(zlib.decompressobj(wbits=zlib.MAX_WBITS | 32), data, most_bytes)  # 32: zlib or gzip, by its head
 
 
 def _lzma(data: bytes, most_bytes: int) -> bytes:
-    return lzma.LZMADecompressor(memlimit=_LZMA_MEMORY_BYTES).decompress(data, most_bytes)
+    return _to_end(lzma.LZMADecompressor(memlimit=_LZMA_MEMORY_BYTES), data, most_bytes)
 
 
 def _zstd(data: bytes, most_bytes: int) -> bytes:
     with zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).stream_reader(data) as reader:
-        return reader.read(most_bytes)
+        plain = reader.read(most_bytes)
+    if len(plain) < min(zstandard.frame_content_size(data), most_bytes):  # which is -1 where it is not declared
+        raise EOFError
+    return plain
 
 
 def _lz4(data: bytes, most_bytes: int) -> bytes:
-    with contextlib.suppress(ImportError):
-        return importlib.import_module("lz4.frame").LZ4FrameDecompressor().decompress(data, most_bytes)
-    raise Unreadable(Reason.FOREIGN)
+    try:
+        lz4: Any = importlib.import_module("lz4.frame")
+    except ImportError as error:
+        raise Unreadable(Reason.FOREIGN) from error
+    return _to_end(lz4.LZ4FrameDecompressor(), data, most_bytes)
 
 
 _UNPACK: Final = (

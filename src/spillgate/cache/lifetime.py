@@ -107,6 +107,8 @@ class Lifetime:
 
     def _longest(self, level: Level, ttl_s: float | None, stale_s: float) -> float:
         cap = self.cap(level)
+        if cap is None and not stale_s:
+            return self._bounded(ttl_s)
         kept_s = self._bounded(ttl_s) + self._bounded_stale(ttl_s, stale_s)
         return min(kept_s, self.max_ttl_s, self.max_ttl_s if cap is None else cap)
 

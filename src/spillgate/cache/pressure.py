@@ -5,8 +5,8 @@ anyway. It rises at once, also where memory would pass the limit before the next
 it ends ``release`` below its threshold. A refused write (OOM) says critical whatever INFO says.
 
 At critical the library sheds writes in the order in which the governor cleans: one namespace at first, one more with
-each further second and each refused write, one less with each second below critical. Protected namespaces are never
-shed.
+each further second and each refused write, one less with each second at emergency, and none at all below that.
+Protected namespaces are never shed.
 """
 
 import re

@@ -22,7 +22,7 @@ TTLS_S: Final = (
     3600, 5400, 7200, 10_800, 18_000, 28_800, 43_200, 86_400,
 )
 # fmt: on
-"""The TTLs that are looked into: 10 s to a day, each a third to two thirds more than the one before, as people say them."""
+"""The TTLs that are looked into: 10 s to a day, in steps that people use, of a third to two thirds of the TTL."""
 
 RECORDINGS: Final = OWN_PREFIX + "recorder:"
 """What the keys of published recordings begin with; then host, process number and a random word follow."""
@@ -31,10 +31,14 @@ SIZE_BUCKETS: Final = 26
 """Bucket n is for sizes of n bits: 2^(n-1) to 2^n - 1 bytes; the last for all that is larger."""
 COST_BUCKETS: Final = 34
 """The same for microseconds of computing."""
+HASHES: Final = 1 << 32
+"""Hashes of keys are below this; sampled are those below ``rate`` times as much."""
 LOWEST: Final = 24
 MOST_BYTES: Final = 8192
 """The most that an encoded recording takes; the least read namespaces are left out where it would be more."""
 
+# Student's t for 95 %, with the 7 degrees of freedom of 8 groups.
+_T95: Final = 2.365
 _VERSION: Final = 1
 _PLAIN, _PACKED = bytes((_VERSION << 4,)), bytes((_VERSION << 4 | 1,))
 _MOST_PLAIN_BYTES: Final = 1 << 16
@@ -57,13 +61,15 @@ class Estimate:
     """What would be with another TTL, in all processes together.
 
     ``low`` and ``high`` bound the hit ratio: by 95 % for the sampling, and by what was not watched for long enough to
-    tell a hit from a miss. ``keys`` and ``value_bytes`` are there at a time on average, names and overhead left out.
+    tell a hit from a miss, the share ``unknown`` of all reads; ``hit_ratio`` is of the others. ``keys`` and
+    ``value_bytes`` are there at a time on average, names and overhead left out.
     """
 
     ttl_s: float
     hit_ratio: float
     low: float
     high: float
+    unknown: float
     writes_per_s: float
     keys: float
     value_bytes: float
@@ -117,9 +123,11 @@ class Namespace(msgspec.Struct, frozen=True, array_like=True):
     reuse: _Spans
     """Reads by the time since the last access of the same key: below the first of `TTLS_S`, ..., above the last."""
     first: _Spans
-    """First reads of a key by how long the key was watched before: they are misses of shorter TTLs, unknown of others."""
+    """First reads of a key by how long it was watched before: misses of shorter TTLs, unknown of longer ones."""
     misses: _Ttls
     """Reads, other than first ones, that would miss: more time than the TTL is since the value was last written."""
+    squares: _Ttls
+    """Sum of the squares of each key's misses, estimated: how much it matters which keys are sampled."""
     kept_s: _Ttls
     """Time that values would be there, added up."""
     kept_kb_s: _Ttls
@@ -141,11 +149,11 @@ class Namespace(msgspec.Struct, frozen=True, array_like=True):
     def curve(self) -> tuple[Estimate, ...]:
         """What would be with each TTL of `TTLS_S`, shortest first; nothing where nothing was read.
 
-        Reads are counted exactly and only misses are sampled (SHARDS-adj): whether the hottest key is in the sample
-        hardly matters. The interval takes it that a key misses once in each TTL at the most.
+        Reads are counted exactly and only misses are sampled (as SHARDS-adj does), so it hardly matters whether the
+        sample has the hottest key. The interval comes from how far groups of sampled keys differ.
 
-        Where several processes use the same keys each sees a part of a key's accesses. That part, of accesses that go
-        to any process by chance, looks like all of them in slow motion; so a TTL is looked up ``sharing`` times as long.
+        Where several processes use the same keys each sees a part of a key's accesses. Where chance decides which one
+        gets an access, that part looks like the whole in slow motion; so a TTL is looked up ``sharing`` times as long.
         """
         if not self.reads or not self.covered_s:
             return ()
@@ -156,23 +164,27 @@ class Namespace(msgspec.Struct, frozen=True, array_like=True):
 
     def _at(self, number: int) -> Estimate:
         ttl_s = TTLS_S[number]
-        missed = self.misses[number] + sum(self.first[number + 1 :])
-        unknown = sum(self.first[: number + 1])
-        sampled_reads = max(self.rate * self.reads, missed + unknown)
-        each = self.covered_s / max(1, self.processes) / ttl_s + 1
-        error = 2 * math.sqrt((1 - self.rate) * each * max(1, missed)) / sampled_reads if self.rate < 1 else 0.0
-        known = sampled_reads - unknown
-        hit_ratio = (known - missed) / known if known else 0.0
-        writes = max(0, missed - self.unfilled) + self.updates
+        first = sum(self.first[number + 1 :])
+        missed, unknown = self.misses[number] + first, sum(self.first) - first
+        reads = max(self.rate * self.reads, missed + unknown)
+        error = self._error(number) / reads
+        known = reads - unknown
         return Estimate(
             ttl_s,
-            hit_ratio,
-            max(0.0, 1 - (missed + unknown) / sampled_reads - error),
-            min(1.0, 1 - missed / sampled_reads + error),
-            self._per_s(writes / self.rate),
+            (known - missed) / known if known else 0.0,
+            max(0.0, 1 - (missed + unknown) / reads - error),
+            min(1.0, 1 - missed / reads + error),
+            unknown / reads,
+            self._per_s((max(0, missed - self.unfilled) + self.updates) / self.rate),
             self._per_s(self.kept_s[number] / self.rate),
             self._per_s(self.kept_kb_s[number] / self.rate) * 1024,
         )
+
+    def _error(self, number: int) -> float:
+        """Half of the interval of sampled misses; a key has at most one in each TTL, and its first."""
+        most = self.covered_s / max(1, self.processes) / TTLS_S[number] + 1
+        squares = min(self.squares[number], most * self.misses[number]) + sum(self.first) + 1
+        return _T95 * math.sqrt((1 - self.rate) * squares * max(1.0, self.sharing))
 
     def _per_s(self, amount: float) -> float:
         return amount / self.covered_s * self.processes if self.covered_s else 0.0
@@ -288,8 +300,8 @@ def _merged(parts: Sequence[Namespace]) -> Namespace:
     for part in parts:
         for hashed, times in zip(part.lowest, part.seen_in, strict=True):
             seen[hashed] = seen.get(hashed, 0) + times
-    # The lowest of all are among the lowest of each that has them, so their counts are complete.
-    lowest = sorted(seen)[:LOWEST]
+    # Below the lowest rate each part has a key that it saw, if among its lowest; and so the lowest of all are.
+    lowest = sorted(hashed for hashed in seen if hashed < rate * HASHES)[:LOWEST]
 
     def total(field: str) -> Any:
         return sum(getattr(part, field) for part in parts)
@@ -324,6 +336,7 @@ def _merged(parts: Sequence[Namespace]) -> Namespace:
         reuse=spread("reuse"),
         first=spread("first"),
         misses=spread("misses"),
+        squares=spread("squares"),
         kept_s=spread("kept_s"),
         kept_kb_s=spread("kept_kb_s"),
         lowest=tuple(lowest),
@@ -348,6 +361,7 @@ def _slowed(seen: Sequence[Estimate], number: int, sharing: float) -> Estimate:
         between("hit_ratio"),
         between("low"),
         between("high"),
+        between("unknown"),
         between("writes_per_s"),
         between("keys") / sharing,
         between("value_bytes") / sharing,

@@ -12,7 +12,7 @@ from spillgate.errors import ConfigError
 _BINARY: Final = (bytes, bytearray, memoryview)
 _BINARY_TYPES: Final = (inspect.BytesType, inspect.ByteArrayType, inspect.MemoryViewType)
 # What MessagePack writes before binary: only a value with one of these bytes somewhere can hold any.
-_BINARY_MARKS: Final = (b"\xc4", b"\xc5", b"\xc6")
+_BINARY_8, _BINARY_16, _BINARY_32 = b"\xc4", b"\xc5", b"\xc6"
 # Plain data without binary, nested this deep, which msgspec checks some times faster than Python can walk it.
 _NESTED: Final = 6
 _LEAF: Final[Any] = None | bool | int | float | str
@@ -73,7 +73,7 @@ def check_type(type_: Any, name: str, *, binary: bool) -> None:
 
 def packed_binary(body: bytes) -> bool:
     """Whether MessagePack holds a binary value anywhere. Most does not even look like it, which is found fast."""
-    if not any(mark in body for mark in _BINARY_MARKS):
+    if _BINARY_8 not in body and _BINARY_16 not in body and _BINARY_32 not in body:
         return False
     try:
         _plain_data.decode(body)

@@ -4,6 +4,7 @@ What is generated from ``_async`` finds each class here without its ``Async``, a
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Coroutine
@@ -72,7 +73,8 @@ class AsyncFlights(Generic[T]):
 
     def clear(self, key: str) -> None:
         """The flight for ``key`` is over."""
-        self._futures.pop((id(asyncio.get_running_loop()), key), None)
+        with contextlib.suppress(RuntimeError):  # the loop was stopped in the middle of it: nobody asks there any more
+            self._futures.pop((id(asyncio.get_running_loop()), key), None)
 
 
 class AsyncHands:
@@ -126,11 +128,13 @@ class Flight(Generic[T]):
 
     def land(self, value: T) -> None:
         """Give all who wait the value."""
-        self._future.set_result(value)
+        if not self._future.done():
+            self._future.set_result(value)
 
     def fail(self, error: BaseException) -> None:
         """Let all who wait fail likewise, or try for themselves where the work was only given up."""
-        self._future.set_exception(error if isinstance(error, Exception) else Abandoned())
+        if not self._future.done():
+            self._future.set_exception(error if isinstance(error, Exception) else Abandoned())
 
     def result(self, most_s: float) -> T:
         """Wait for the value, for ``most_s`` seconds.

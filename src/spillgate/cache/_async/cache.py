@@ -12,6 +12,8 @@ from spillgate.cache._async.namespace import AsyncNamespace
 from spillgate.cache._async.space import AsyncSpace
 from spillgate.cache.counters import Counters, Event, Hook
 from spillgate.cache.foreign import read_foreign
+from spillgate.cache.recorder import Recorder
+from spillgate.cache.recording import Recording
 from spillgate.cache.waiting import AsyncHands
 from spillgate.cache.wire import failed
 from spillgate.config import Policy, load_policy
@@ -25,10 +27,11 @@ class AsyncCache:
     """The way into the namespaces of a policy, on its server.
 
     Nothing is sent before the first operation. One cache serves a whole process: any number of threads and tasks.
-    ``hook`` is told of each event as it happens.
+    ``hook`` is told of each event as it happens. ``record`` says whether a sample of accesses is recorded, for advice
+    on TTLs.
     """
 
-    def __init__(self, policy: Policy, *, hook: Hook | None = None) -> None:
+    def __init__(self, policy: Policy, *, hook: Hook | None = None, record: bool = True) -> None:
         """Prepare.
 
         Raises:
@@ -36,14 +39,19 @@ class AsyncCache:
         """
         self.policy = policy
         self._counters = Counters(hook)
-        self._client = AsyncClient(policy, self._counters)
+        self._client = AsyncClient(policy, self._counters, Recorder() if record else None)
         self._hands = AsyncHands()
         self._spaces: dict[str, AsyncSpace] = {}
         self._making = threading.Lock()
 
     @classmethod
     def from_url(
-        cls, url: str | None = None, *, config: Policy | Path | str | None = None, hook: Hook | None = None
+        cls,
+        url: str | None = None,
+        *,
+        config: Policy | Path | str | None = None,
+        hook: Hook | None = None,
+        record: bool = True,
     ) -> Self:
         """A cache on the server at ``url``, by default the policy's.
 
@@ -58,7 +66,7 @@ class AsyncCache:
         else:
             path = None if config is None else Path(config)
             policy = load_policy(path, env=os.environ, flags={"url": url})
-        return cls(policy, hook=hook)
+        return cls(policy, hook=hook, record=record)
 
     async def __aenter__(self) -> Self:
         """Nothing to do: connections are made when they are needed."""
@@ -103,6 +111,11 @@ class AsyncCache:
     def counts(self) -> Mapping[str, Mapping[Event, float]]:
         """What happened so far, by namespace and event; ``*`` stands for the server."""
         return self._counters.snapshot()
+
+    def recording(self) -> Recording:
+        """What this cache recorded so far; with ``record=False`` nothing."""
+        recorder = self._client.recorder
+        return Recording() if recorder is None else recorder.snapshot()
 
     async def ping(self) -> None:
         """Ask the server whether it is there, for a check at start.

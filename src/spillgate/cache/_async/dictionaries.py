@@ -20,7 +20,7 @@ _MISSING_S: Final = 10.0
 # How often a process that writes sees to it that the current dictionary is there: a server that evicts the keys that
 # were used the longest ago would take it first, since it is read only once by each process.
 _TEND_S: Final = 30.0
-# A dictionary takes about half a megabyte of a process's memory; most values are of the latest.
+# A dictionary takes up to a megabyte of a process's memory; most values are of the latest.
 _MOST_KNOWN: Final = 8
 
 

@@ -15,6 +15,7 @@ from spillgate.cache.counters import Event
 from spillgate.cache.lifetime import Ttl, seconds_of
 from spillgate.cache.lock import Lock
 from spillgate.cache.template import KeyTemplate
+from spillgate.cache.track import HIT
 from spillgate.cache.waiting import Abandoned, AsyncFlight, AsyncFlights, asleep, logger
 from spillgate.cache.wire import Reply, failed
 from spillgate.errors import ServerError, ValueRefused
@@ -42,11 +43,12 @@ class AsyncWish(NamedTuple, Generic[T]):
 
 
 class _Found(NamedTuple):
-    """A value in the cache, how long it is fresh (below 0: it is stale), and how long it took to compute."""
+    """A value in the cache, how long it is fresh (below 0: stale), how long it took to compute, its stored bytes."""
 
     value: Any
     fresh_s: float
     cost_s: float | None
+    stored_bytes: int
 
 
 class AsyncNamespace(AsyncStore[T]):
@@ -121,6 +123,7 @@ class AsyncNamespace(AsyncStore[T]):
             except TimeoutError:
                 return await self._compute(wish, None, space.generation)
             self._count(Event.SHARED)
+            self._track.read(wish.key, HIT)
             return value
 
     async def _flown(self, flight: AsyncFlight[T], name: str, work: Callable[[], Awaitable[T]]) -> T:
@@ -148,11 +151,12 @@ class AsyncNamespace(AsyncStore[T]):
     async def _found(self, data: Reply, left_ms: Reply, wish: AsyncWish[T]) -> _Found | None:
         if data is None or (value := await self._decoded(data)) is MISSING:
             return None
-        return _Found(value, self._space.fresh_s(left_ms, wish.ttl, wish.stale_s), cost_of(data))
+        return _Found(value, self._space.fresh_s(left_ms, wish.ttl, wish.stale_s), cost_of(data), len(data))
 
     async def _served(self, found: _Found, wish: AsyncWish[T]) -> T:
         """A value that was there; it may be time to compute it anew."""
         self._count(Event.HIT if found.fresh_s > 0 else Event.STALE)
+        self._track.read(wish.key, found.stored_bytes)
         cost_s = self._last_cost_s if found.cost_s is None else found.cost_s
         if not is_due(found.fresh_s, cost_s):
             return found.value
@@ -209,12 +213,14 @@ class AsyncNamespace(AsyncStore[T]):
             if found is not None:
                 await self._send(lock.release())
                 self._count(Event.SHARED)
+                self._track.read(wish.key, found.stored_bytes)
                 return found.value
             if taken or failed(locked):
                 break  # where the server has no room for a lock, computing twice is better than never
             await asleep(pause_s * random.uniform(0.7, 1.3))
             pause_s = min(_LAST_LOOK_S, pause_s * _LOOK_GROWTH)
         self._count(Event.MISS)
+        self._track.read(wish.key, 0)
         return await self._compute(wish, lock, space.generation)
 
     async def _computed_alone(self, wish: AsyncWish[T]) -> T:
@@ -245,7 +251,7 @@ class AsyncNamespace(AsyncStore[T]):
             logger.warning("a value of %r was computed and not stored: %s", wish.key, error)
             await self._send(release)
         else:
-            await self._write({wish.key: encoded}, wish.ttl, wish.stale_s, release, generation)
+            await self._write({wish.key: encoded}, wish.ttl, wish.stale_s, release, generation, cost_s=cost_s)
         return value
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import compress, islice
 from typing import Any, Final, Generic, TypeVar, overload
 
 from spillgate import config
@@ -11,6 +11,7 @@ from spillgate.cache._async.space import AsyncSpace
 from spillgate.cache.codec import MAGIC, Codec, Encoded, ForeignReader, Reason, Unreadable, dictionary_of, is_int
 from spillgate.cache.counters import Event
 from spillgate.cache.lifetime import Ttl
+from spillgate.cache.track import HIT
 from spillgate.cache.wire import Reply, failed
 from spillgate.errors import ServerError, ValueRefused
 
@@ -35,6 +36,7 @@ class AsyncStore(Generic[T]):
         self._space = space
         self._codec: Codec[T] = Codec(space.policy, type_, foreign)
         self._count = space.counter.count
+        self._track = space.track
         self._sliding = space.policy.sliding
         self._migrates = foreign is not None and space.policy.codec is not config.Codec.JSON
 
@@ -56,12 +58,14 @@ class AsyncStore(Generic[T]):
                 (data,) = await self._space.read(key)
         except ServerError as error:
             self._dropped(error)
-            data = None
-        value = MISSING if data is None else await self._decoded(data)
-        if value is MISSING:
             self._count(Event.MISS)
             return default
+        if data is None or (value := await self._decoded(data)) is MISSING:
+            self._count(Event.MISS)
+            self._track.read(key, 0)
+            return default
         self._count(Event.HIT)
+        self._track.read(key, len(data))
         return value
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, T]:
@@ -73,13 +77,15 @@ class AsyncStore(Generic[T]):
                 stored, _ = await self._space.read_many(batch, *more)
             except ServerError as error:
                 self._dropped(error, len(batch))
-                stored = [None] * len(batch)
+                self._count(Event.MISS, len(batch))
+                continue
             before = len(found)
             for key, data in zip(batch, stored, strict=True):
-                if data is not None:
-                    value = await self._decoded(data)
-                    if value is not MISSING:
-                        found[key] = value
+                if data is None or (value := await self._decoded(data)) is MISSING:
+                    self._track.read(key, 0)
+                else:
+                    found[key] = value
+                    self._track.read(key, len(data))
             hits = len(found) - before
             self._count(Event.HIT, hits)
             self._count(Event.MISS, len(batch) - hits)
@@ -109,7 +115,10 @@ class AsyncStore(Generic[T]):
         """Delete several values; how many there were."""
         deleted = 0
         for batch in batches(dict.fromkeys(keys)):
-            deleted += sum(await self._ask(batch, _unlink, 0))
+            replies = await self._ask(batch, _unlink, 0)
+            deleted += sum(replies)
+            for key in compress(batch, replies):
+                self._track.delete(key)
         self._count(Event.DELETE, deleted)
         return deleted
 
@@ -131,6 +140,7 @@ class AsyncStore(Generic[T]):
         )
         if renewed == 1 and isinstance(head, bytes):
             await self._keep_dictionary(head)
+            self._track.renew(key)
         return renewed == 1
 
     async def add(self, key: str, value: T, ttl: Ttl | None = None) -> bool:
@@ -146,9 +156,13 @@ class AsyncStore(Generic[T]):
             (key,), lambda _, name: (("SET", name, encoded.data, "PX", ttl_ms, "NX"),), repeatable=False
         )
         await self._raise_for(reply)
-        if reply is not None:
-            self._stored((encoded,))
-        return reply is not None
+        if reply is None:
+            self._track.read(key, HIT)
+            return False
+        self._stored((encoded,))
+        self._track.read(key, 0)
+        self._track.write(key, len(encoded.data))
+        return True
 
     async def incr(self, key: str, delta: int = 1, ttl: Ttl | None = None) -> int:
         """Add to an int and return the sum; where there is none it starts from 0, with a TTL. Never shed.
@@ -170,6 +184,11 @@ class AsyncStore(Generic[T]):
         await self._raise_for(total)
         if left_ms == -1:  # it expired between the two commands
             await self._space.change((key,), lambda _, name: (("PEXPIRE", name, ttl_ms),))
+        if made is None:
+            self._track.read(key, HIT)
+        else:
+            self._track.read(key, 0)
+            self._track.write(key, len(str(total)))
         return total
 
     async def clear(self) -> None:
@@ -191,6 +210,8 @@ class AsyncStore(Generic[T]):
         stale_s: float = 0.0,
         then: Sequence[Command] = (),
         pinned: int | None = None,
+        *,
+        cost_s: float | None = None,
     ) -> list[str]:
         """Store what is encoded, and send what comes ``then``; the keys of what was not stored.
 
@@ -199,6 +220,7 @@ class AsyncStore(Generic[T]):
         """
         if await self._sheds():
             self._count(Event.SHED, len(values))
+            self._noted(values, cost_s)
             if pinned is None:
                 await self._ask(list(values), _unlink, 0)
             await self._send(then)
@@ -212,6 +234,7 @@ class AsyncStore(Generic[T]):
         except ServerError as error:
             self._dropped(error, len(values))
             return list(values)
+        self._noted(values, cost_s)
         lost: list[str] = []
         kept: list[Encoded] = []
         for (key, encoded), reply in zip(values.items(), replies, strict=False):
@@ -306,6 +329,11 @@ class AsyncStore(Generic[T]):
         self._count(Event.SET, len(values))
         self._count(Event.PLAIN_BYTES, plain_bytes)
         self._count(Event.STORED_BYTES, stored_bytes)
+
+    def _noted(self, values: Mapping[str, Encoded], cost_s: float | None) -> None:
+        """Record writes that the application wants, whether or not there is room for them."""
+        for key, encoded in values.items():
+            self._track.write(key, len(encoded.data), cost_s)
 
     def _dropped(self, error: ServerError, keys: int = 1) -> None:
         self._count(Event.DROP, keys)

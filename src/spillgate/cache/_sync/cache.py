@@ -13,6 +13,8 @@ from spillgate.cache._sync.namespace import Namespace
 from spillgate.cache._sync.space import Space
 from spillgate.cache.counters import Counters, Event, Hook
 from spillgate.cache.foreign import read_foreign
+from spillgate.cache.recorder import Recorder
+from spillgate.cache.recording import Recording
 from spillgate.cache.waiting import Hands
 from spillgate.cache.wire import failed
 from spillgate.config import Policy, load_policy
@@ -26,10 +28,11 @@ class Cache:
     """The way into the namespaces of a policy, on its server.
 
     Nothing is sent before the first operation. One cache serves a whole process: any number of threads and tasks.
-    ``hook`` is told of each event as it happens.
+    ``hook`` is told of each event as it happens. ``record`` says whether a sample of accesses is recorded, for advice
+    on TTLs.
     """
 
-    def __init__(self, policy: Policy, *, hook: Hook | None = None) -> None:
+    def __init__(self, policy: Policy, *, hook: Hook | None = None, record: bool = True) -> None:
         """Prepare.
 
         Raises:
@@ -37,14 +40,19 @@ class Cache:
         """
         self.policy = policy
         self._counters = Counters(hook)
-        self._client = Client(policy, self._counters)
+        self._client = Client(policy, self._counters, Recorder() if record else None)
         self._hands = Hands()
         self._spaces: dict[str, Space] = {}
         self._making = threading.Lock()
 
     @classmethod
     def from_url(
-        cls, url: str | None = None, *, config: Policy | Path | str | None = None, hook: Hook | None = None
+        cls,
+        url: str | None = None,
+        *,
+        config: Policy | Path | str | None = None,
+        hook: Hook | None = None,
+        record: bool = True,
     ) -> Self:
         """A cache on the server at ``url``, by default the policy's.
 
@@ -59,7 +67,7 @@ class Cache:
         else:
             path = None if config is None else Path(config)
             policy = load_policy(path, env=os.environ, flags={"url": url})
-        return cls(policy, hook=hook)
+        return cls(policy, hook=hook, record=record)
 
     def __enter__(self) -> Self:
         """Nothing to do: connections are made when they are needed."""
@@ -104,6 +112,11 @@ class Cache:
     def counts(self) -> Mapping[str, Mapping[Event, float]]:
         """What happened so far, by namespace and event; ``*`` stands for the server."""
         return self._counters.snapshot()
+
+    def recording(self) -> Recording:
+        """What this cache recorded so far; with ``record=False`` nothing."""
+        recorder = self._client.recorder
+        return Recording() if recorder is None else recorder.snapshot()
 
     def ping(self) -> None:
         """Ask the server whether it is there, for a check at start.

@@ -11,11 +11,13 @@ import hiredis
 from spillgate.cache.breaker import Breaker
 from spillgate.cache.counters import SERVER, Counters, Event
 from spillgate.cache.pressure import Pressure
+from spillgate.cache.recorder import Recorder
 from spillgate.cache.waiting import logger
 from spillgate.cache.wire import NoConnectionFree, Reply, Wire
 from spillgate.config import Policy
 from spillgate.errors import OutOfMemory, ServerError, ServerUnreachable
 from spillgate.keyspace import WAKE_CHANNEL
+from spillgate.model import Level
 
 Command = tuple[str | bytes | int, ...]
 
@@ -28,12 +30,14 @@ class Client:
     """The way to the server that all namespaces of a cache share.
 
     A server that failed some times in a row is given up for a while (`Breaker`). Along with a command that is sent
-    anyway goes a look at the server's memory, once a second at the most (`Pressure`).
+    anyway goes a look at the server's memory, once a second at the most (`Pressure`), and about once a minute what the
+    ``recorder`` knows.
     """
 
-    def __init__(self, policy: Policy, counters: Counters) -> None:
+    def __init__(self, policy: Policy, counters: Counters, recorder: Recorder | None = None) -> None:
         self.pressure = Pressure(policy)
         self.breaker = Breaker(policy.cache.failures, policy.cache.retry_s)
+        self.recorder = recorder
         self._wire = Wire(policy.server, policy.cache)
         self._counter = counters.of(SERVER)
         self._complain_at_s = 0.0
@@ -56,14 +60,21 @@ class Client:
         packed = b"".join(map(_pack, commands))
         count = len(commands)
         looks = self.pressure.claim_look(now_s)
+        if looks:
+            packed += _LOOK
+        published = b"" if self.recorder is None or now_s < self.recorder.due_s else self._publication(now_s)
+        if published:
+            packed += published
         try:
-            replies = self._wire.exchange(packed + _LOOK if looks else packed, count + looks, repeatable=repeatable)
+            replies = self._wire.exchange(packed, count + looks + bool(published), repeatable=repeatable)
         except NoConnectionFree:
             raise
         except ServerError as error:
             self._give_up(error)
             raise
         self.breaker.succeeded()
+        if published:
+            replies.pop()  # whether it was published makes no difference to anybody here
         if looks:
             self.pressure.saw(replies.pop(), now_s)
         return replies
@@ -92,6 +103,17 @@ class Client:
         if now_s >= self._complain_at_s:
             self._complain_at_s = now_s + _COMPLAIN_S
             logger.warning("the cache goes on without its server: %s", error)
+
+    def _publication(self, now_s: float) -> bytes:
+        """The command that publishes what is recorded; nothing where it is another's turn, or the server is short."""
+        if self.recorder is None or self.pressure.shed or self.pressure.effective >= Level.CRITICAL:
+            return b""
+        try:
+            command = self.recorder.publication(now_s)
+        except Exception:  # noqa: BLE001 (a request must not fail because of what is noted about it)
+            logger.warning("what the cache has recorded could not be published", exc_info=True)
+            return b""
+        return b"" if command is None else _pack(command)
 
     def _give_up(self, error: ServerError) -> None:
         if self.breaker.failed(monotonic()):

@@ -16,6 +16,7 @@ from spillgate.cache.counters import Event
 from spillgate.cache.lifetime import Ttl, seconds_of
 from spillgate.cache.lock import Lock
 from spillgate.cache.template import KeyTemplate
+from spillgate.cache.track import HIT
 from spillgate.cache.waiting import Abandoned, Flight, Flights, logger, sleep
 from spillgate.cache.wire import Reply, failed
 from spillgate.errors import ServerError, ValueRefused
@@ -43,11 +44,12 @@ class Wish(NamedTuple, Generic[T]):
 
 
 class _Found(NamedTuple):
-    """A value in the cache, how long it is fresh (below 0: it is stale), and how long it took to compute."""
+    """A value in the cache, how long it is fresh (below 0: stale), how long it took to compute, its stored bytes."""
 
     value: Any
     fresh_s: float
     cost_s: float | None
+    stored_bytes: int
 
 
 class Namespace(Store[T]):
@@ -120,6 +122,7 @@ class Namespace(Store[T]):
             except TimeoutError:
                 return self._compute(wish, None, space.generation)
             self._count(Event.SHARED)
+            self._track.read(wish.key, HIT)
             return value
 
     def _flown(self, flight: Flight[T], name: str, work: Callable[[], T]) -> T:
@@ -147,11 +150,12 @@ class Namespace(Store[T]):
     def _found(self, data: Reply, left_ms: Reply, wish: Wish[T]) -> _Found | None:
         if data is None or (value := self._decoded(data)) is MISSING:
             return None
-        return _Found(value, self._space.fresh_s(left_ms, wish.ttl, wish.stale_s), cost_of(data))
+        return _Found(value, self._space.fresh_s(left_ms, wish.ttl, wish.stale_s), cost_of(data), len(data))
 
     def _served(self, found: _Found, wish: Wish[T]) -> T:
         """A value that was there; it may be time to compute it anew."""
         self._count(Event.HIT if found.fresh_s > 0 else Event.STALE)
+        self._track.read(wish.key, found.stored_bytes)
         cost_s = self._last_cost_s if found.cost_s is None else found.cost_s
         if not is_due(found.fresh_s, cost_s):
             return found.value
@@ -208,12 +212,14 @@ class Namespace(Store[T]):
             if found is not None:
                 self._send(lock.release())
                 self._count(Event.SHARED)
+                self._track.read(wish.key, found.stored_bytes)
                 return found.value
             if taken or failed(locked):
                 break  # where the server has no room for a lock, computing twice is better than never
             sleep(pause_s * random.uniform(0.7, 1.3))
             pause_s = min(_LAST_LOOK_S, pause_s * _LOOK_GROWTH)
         self._count(Event.MISS)
+        self._track.read(wish.key, 0)
         return self._compute(wish, lock, space.generation)
 
     def _computed_alone(self, wish: Wish[T]) -> T:
@@ -244,7 +250,7 @@ class Namespace(Store[T]):
             logger.warning("a value of %r was computed and not stored: %s", wish.key, error)
             self._send(release)
         else:
-            self._write({wish.key: encoded}, wish.ttl, wish.stale_s, release, generation)
+            self._write({wish.key: encoded}, wish.ttl, wish.stale_s, release, generation, cost_s=cost_s)
         return value
 
 

@@ -14,6 +14,7 @@ from spillgate.cache.counters import Counters, Event
 from spillgate.cache.keys import Keys, prefix_of
 from spillgate.cache.lifetime import Lifetime, Ttl, seconds_of
 from spillgate.cache.lock import Lock
+from spillgate.cache.recorder import BLIND
 from spillgate.cache.waiting import Hands, sleep
 from spillgate.cache.wire import Reply, failed
 from spillgate.config import NamespacePolicy
@@ -46,6 +47,8 @@ class Space:
         self.keys = Keys(prefix_of(policy))
         self.lifetime = Lifetime.of(policy)
         self.counter = counters.of(policy.name)
+        recorder = client.recorder
+        self.track = BLIND if recorder is None else recorder.track(policy.name, sliding=policy.sliding)
         self.hands = hands
         self.lock_s = lock_s
         self._now: tuple[int, bytes | None] = (0, None)
@@ -184,7 +187,7 @@ class Space:
         """Keep an eye on what the current dictionary wins; where that is much less than it was, train another."""
         if self.dictionaries.decay.noted(encoded.plain_bytes, len(encoded.data)):
             self.counter.count(Event.DECAYED)
-            self.hands.take(self.trainer.retrain)
+            self.hands.take(self.trainer.retrain, always=True)
 
     def _changed(self, found: bytes | None, assumed: int) -> bool:
         """Take over the generation that the server has; whether it is another than the one that was assumed."""
@@ -199,6 +202,8 @@ class Space:
         return int(found) != assumed
 
     def _take(self, found: bytes) -> None:
+        if int(found) != self.generation:
+            self.track.clear()
         self._now = (int(found), found)  # both at once: others read them meanwhile
 
     def _free(self) -> None:

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import compress, islice
 from typing import Any, Final, Generic, TypeVar, overload
 
 from spillgate import config
@@ -12,6 +12,7 @@ from spillgate.cache._sync.space import Space
 from spillgate.cache.codec import MAGIC, Codec, Encoded, ForeignReader, Reason, Unreadable, dictionary_of, is_int
 from spillgate.cache.counters import Event
 from spillgate.cache.lifetime import Ttl
+from spillgate.cache.track import HIT
 from spillgate.cache.wire import Reply, failed
 from spillgate.errors import ServerError, ValueRefused
 
@@ -36,6 +37,7 @@ class Store(Generic[T]):
         self._space = space
         self._codec: Codec[T] = Codec(space.policy, type_, foreign)
         self._count = space.counter.count
+        self._track = space.track
         self._sliding = space.policy.sliding
         self._migrates = foreign is not None and space.policy.codec is not config.Codec.JSON
 
@@ -57,12 +59,14 @@ class Store(Generic[T]):
                 (data,) = self._space.read(key)
         except ServerError as error:
             self._dropped(error)
-            data = None
-        value = MISSING if data is None else self._decoded(data)
-        if value is MISSING:
             self._count(Event.MISS)
             return default
+        if data is None or (value := self._decoded(data)) is MISSING:
+            self._count(Event.MISS)
+            self._track.read(key, 0)
+            return default
         self._count(Event.HIT)
+        self._track.read(key, len(data))
         return value
 
     def get_many(self, keys: Iterable[str]) -> dict[str, T]:
@@ -74,13 +78,15 @@ class Store(Generic[T]):
                 stored, _ = self._space.read_many(batch, *more)
             except ServerError as error:
                 self._dropped(error, len(batch))
-                stored = [None] * len(batch)
+                self._count(Event.MISS, len(batch))
+                continue
             before = len(found)
             for key, data in zip(batch, stored, strict=True):
-                if data is not None:
-                    value = self._decoded(data)
-                    if value is not MISSING:
-                        found[key] = value
+                if data is None or (value := self._decoded(data)) is MISSING:
+                    self._track.read(key, 0)
+                else:
+                    found[key] = value
+                    self._track.read(key, len(data))
             hits = len(found) - before
             self._count(Event.HIT, hits)
             self._count(Event.MISS, len(batch) - hits)
@@ -110,7 +116,10 @@ class Store(Generic[T]):
         """Delete several values; how many there were."""
         deleted = 0
         for batch in batches(dict.fromkeys(keys)):
-            deleted += sum(self._ask(batch, _unlink, 0))
+            replies = self._ask(batch, _unlink, 0)
+            deleted += sum(replies)
+            for key in compress(batch, replies):
+                self._track.delete(key)
         self._count(Event.DELETE, deleted)
         return deleted
 
@@ -132,6 +141,7 @@ class Store(Generic[T]):
         )
         if renewed == 1 and isinstance(head, bytes):
             self._keep_dictionary(head)
+            self._track.renew(key)
         return renewed == 1
 
     def add(self, key: str, value: T, ttl: Ttl | None = None) -> bool:
@@ -147,9 +157,13 @@ class Store(Generic[T]):
             (key,), lambda _, name: (("SET", name, encoded.data, "PX", ttl_ms, "NX"),), repeatable=False
         )
         self._raise_for(reply)
-        if reply is not None:
-            self._stored((encoded,))
-        return reply is not None
+        if reply is None:
+            self._track.read(key, HIT)
+            return False
+        self._stored((encoded,))
+        self._track.read(key, 0)
+        self._track.write(key, len(encoded.data))
+        return True
 
     def incr(self, key: str, delta: int = 1, ttl: Ttl | None = None) -> int:
         """Add to an int and return the sum; where there is none it starts from 0, with a TTL. Never shed.
@@ -171,6 +185,11 @@ class Store(Generic[T]):
         self._raise_for(total)
         if left_ms == -1:  # it expired between the two commands
             self._space.change((key,), lambda _, name: (("PEXPIRE", name, ttl_ms),))
+        if made is None:
+            self._track.read(key, HIT)
+        else:
+            self._track.read(key, 0)
+            self._track.write(key, len(str(total)))
         return total
 
     def clear(self) -> None:
@@ -192,6 +211,8 @@ class Store(Generic[T]):
         stale_s: float = 0.0,
         then: Sequence[Command] = (),
         pinned: int | None = None,
+        *,
+        cost_s: float | None = None,
     ) -> list[str]:
         """Store what is encoded, and send what comes ``then``; the keys of what was not stored.
 
@@ -200,6 +221,7 @@ class Store(Generic[T]):
         """
         if self._sheds():
             self._count(Event.SHED, len(values))
+            self._noted(values, cost_s)
             if pinned is None:
                 self._ask(list(values), _unlink, 0)
             self._send(then)
@@ -213,6 +235,7 @@ class Store(Generic[T]):
         except ServerError as error:
             self._dropped(error, len(values))
             return list(values)
+        self._noted(values, cost_s)
         lost: list[str] = []
         kept: list[Encoded] = []
         for (key, encoded), reply in zip(values.items(), replies, strict=False):
@@ -307,6 +330,11 @@ class Store(Generic[T]):
         self._count(Event.SET, len(values))
         self._count(Event.PLAIN_BYTES, plain_bytes)
         self._count(Event.STORED_BYTES, stored_bytes)
+
+    def _noted(self, values: Mapping[str, Encoded], cost_s: float | None) -> None:
+        """Record writes that the application wants, whether or not there is room for them."""
+        for key, encoded in values.items():
+            self._track.write(key, len(encoded.data), cost_s)
 
     def _dropped(self, error: ServerError, keys: int = 1) -> None:
         self._count(Event.DROP, keys)
