@@ -7,22 +7,17 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import threading
 from contextlib import closing
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pytest
+import zstandard
 
 from tests.governing import MB, fill, keys_of
 from tests.programs import GOVERNED, SPILLGATE, ends_of, environment, spillgate, stock, untouched
 from tests.servers import ServerKind, eventually
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -172,18 +167,20 @@ def _write_documents(client: redis.Redis) -> None:
 
 
 def _compress(client: redis.Redis, _: dict[str, Any]) -> None:
+    zstd = zstandard.ZstdCompressor(3)
     for name in keys_of(client, "app:doc:*"):
         value = client.get(name)
         assert isinstance(value, bytes)
-        client.set(name, zstd.compress(value, 3))
+        client.set(name, zstd.compress(value))
 
 
 def _compress_with_dictionary(client: redis.Redis, _: dict[str, Any]) -> None:
-    learnt = zstd.train_dict([document(number) for number in range(25)], 3000)
+    learnt = zstandard.train_dictionary(3000, [document(number) for number in range(25)])
+    zstd = zstandard.ZstdCompressor(3, dict_data=learnt)
     for name in keys_of(client, "app:doc:*"):
         value = client.get(name)
         assert isinstance(value, bytes)
-        client.set(name, zstd.compress(value, 3, zstd_dict=learnt))
+        client.set(name, zstd.compress(value))
 
 
 def _write_logs(client: redis.Redis) -> None:

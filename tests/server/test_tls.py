@@ -10,9 +10,9 @@ import trustme
 
 from spillgate.config import Verify
 from spillgate.errors import ServerUnreachable
+from spillgate.keyspace import WAKE_CHANNEL
 from spillgate.model import Rule, Unlink
 from spillgate.policy.pacing import Pause
-from spillgate.keyspace import WAKE_CHANNEL
 from spillgate.server.tracking import WriteTracker
 from tests.governing import fill, gateway_of, governing, keys_of, policy_of, sweep_all
 from tests.servers import ServerKind

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spillgate.policy.pacing import Pause
 from spillgate.keyspace import WAKE_CHANNEL
+from spillgate.policy.pacing import Pause
 from spillgate.server.tracking import WriteTracker
 from tests.governing import fill, gateway_of, policy_of
 from tests.servers import eventually

@@ -9,7 +9,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -127,7 +127,7 @@ class Namespace(msgspec.Struct, frozen=True, array_like=True):
     misses: _Ttls
     """Reads, other than first ones, that would miss: more time than the TTL is since the value was last written."""
     squares: _Ttls
-    """Sum of the squares of each key's misses, estimated: how much it matters which keys are sampled."""
+    """Sum of the squares of what chance does to each key's misses: how much it matters which keys are sampled."""
     kept_s: _Ttls
     """Time that values would be there, added up."""
     kept_kb_s: _Ttls
@@ -149,7 +149,7 @@ class Namespace(msgspec.Struct, frozen=True, array_like=True):
     def curve(self) -> tuple[Estimate, ...]:
         """What would be with each TTL of `TTLS_S`, shortest first; nothing where nothing was read.
 
-        Reads are counted exactly and only misses are sampled (as SHARDS-adj does), so it hardly matters whether the
+        Reads are counted exactly and only misses are sampled (as SHARDS-adj does), so it matters little whether the
         sample has the hottest key. The interval comes from how far groups of sampled keys differ.
 
         Where several processes use the same keys each sees a part of a key's accesses. Where chance decides which one
@@ -157,24 +157,19 @@ class Namespace(msgspec.Struct, frozen=True, array_like=True):
         """
         if not self.reads or not self.covered_s:
             return ()
-        seen = [self._at(number) for number in range(len(TTLS_S))]
-        if self.sharing <= 1:
-            return tuple(seen)
-        return tuple(_slowed(seen, number, self.sharing) for number in range(len(TTLS_S)))
+        seen = [self._seen(number) for number in range(len(TTLS_S))]
+        sharing = max(1.0, self.sharing)
+        return tuple(_estimate(ttl_s, _slowed(seen, ttl_s * sharing), sharing) for ttl_s in TTLS_S)
 
-    def _at(self, number: int) -> Estimate:
-        ttl_s = TTLS_S[number]
+    def _seen(self, number: int) -> "_Seen":
         first = sum(self.first[number + 1 :])
         missed, unknown = self.misses[number] + first, sum(self.first) - first
         reads = max(self.rate * self.reads, missed + unknown)
-        error = self._error(number) / reads
         known = reads - unknown
-        return Estimate(
-            ttl_s,
+        return _Seen(
             (known - missed) / known if known else 0.0,
-            max(0.0, 1 - (missed + unknown) / reads - error),
-            min(1.0, 1 - missed / reads + error),
             unknown / reads,
+            self._error(number) / reads,
             self._per_s((max(0, missed - self.unfilled) + self.updates) / self.rate),
             self._per_s(self.kept_s[number] / self.rate),
             self._per_s(self.kept_kb_s[number] / self.rate) * 1024,
@@ -344,25 +339,37 @@ def _merged(parts: Sequence[Namespace]) -> Namespace:
     )
 
 
-def _slowed(seen: Sequence[Estimate], number: int, sharing: float) -> Estimate:
-    """The estimate for a TTL, from what is known of ``sharing`` times as long a one, between two of the grid."""
-    ttl_s = TTLS_S[number]
-    wanted = min(ttl_s * sharing, TTLS_S[-1])
-    after = bisect_left(TTLS_S, wanted)
-    before = max(0, after - 1)
-    near, far = seen[before], seen[after]
-    part = math.log(wanted / near.ttl_s) / math.log(far.ttl_s / near.ttl_s) if far is not near else 0.0
+class _Seen(NamedTuple):
+    """What processes saw of a TTL. Half the interval of the hit ratio is ``error``; the rest is as of `Estimate`."""
 
-    def between(field: str) -> float:
-        return getattr(near, field) * (1 - part) + getattr(far, field) * part
+    hit_ratio: float
+    unknown: float
+    error: float
+    writes_per_s: float
+    keys: float
+    value_bytes: float
 
+
+def _slowed(seen: Sequence[_Seen], ttl_s: float) -> _Seen:
+    """What was seen of any TTL, between two of the grid."""
+    ttl_s = min(ttl_s, TTLS_S[-1])
+    after = bisect_left(TTLS_S, ttl_s)
+    if TTLS_S[after] == ttl_s:
+        return seen[after]
+    part = math.log(ttl_s / TTLS_S[after - 1]) / math.log(TTLS_S[after] / TTLS_S[after - 1])
+    return _Seen(*(near + part * (far - near) for near, far in zip(seen[after - 1], seen[after], strict=True)))
+
+
+def _estimate(ttl_s: float, seen: _Seen, sharing: float) -> Estimate:
+    unknown = seen.unknown / sharing  # a key is read for the first time in each process, but once in all
+    hits = seen.hit_ratio * (1 - unknown)
     return Estimate(
         ttl_s,
-        between("hit_ratio"),
-        between("low"),
-        between("high"),
-        between("unknown"),
-        between("writes_per_s"),
-        between("keys") / sharing,
-        between("value_bytes") / sharing,
+        seen.hit_ratio,
+        max(0.0, hits - seen.error),
+        min(1.0, hits + unknown + seen.error),
+        unknown,
+        seen.writes_per_s,
+        seen.keys / sharing,
+        seen.value_bytes / sharing,
     )

@@ -114,9 +114,10 @@ class Sample:
         slot = self._slots.find(track.number, hashed)
         if size and tick < self._quiet[slot]:  # slot 0 is never quiet
             self._last[slot] = tick
-            track.quiet += 1
+            track.seen[hashed % GROUPS] += 1
             return
         with self._lock:
+            track.seen[hashed % GROUPS] += 1
             slot = self._slots.find(track.number, hashed)
             if slot:
                 self._read_again(track, slot, tick, size)
@@ -177,7 +178,11 @@ class Sample:
             slots = self._up_to_date(track)
             kept, kept_bytes = track.kept[:], track.kept_bytes[:]
             self._settle((kept, kept_bytes), slots, tick, -1)
-            misses, squares = track.missed()
+            # Who misses less is there less.
+            missed = track.missed()
+            others = sum(track.first) + track.updates
+            part = [(one.corrected + others) / (one.counted + others or 1) for one in missed]
+            reuse = (sum(track.seen) - sum(track.first) - sum(track.reuse[1:]), *track.reuse[1:])
             lowest = sorted(self._slots.hashes[slot] for slot in slots)[:LOWEST]
             return Namespace(
                 name=track.name,
@@ -195,12 +200,12 @@ class Sample:
                 updates=round(track.updates),
                 unfilled=round(track.unfilled),
                 sizes=trimmed(track.sizes),
-                reuse=rounded((track.reuse[0] + track.quiet, *track.reuse[1:])),
+                reuse=rounded(reuse),
                 first=rounded(track.first),
-                misses=rounded(misses),
-                squares=rounded(squares),
-                kept_s=rounded(amount / TICKS_PER_S for amount in kept),
-                kept_kb_s=rounded(amount / TICKS_PER_S / 1024 for amount in kept_bytes),
+                misses=rounded(one.corrected for one in missed),
+                squares=rounded(one.squares for one in missed),
+                kept_s=rounded(amount / TICKS_PER_S for amount in map(mul, kept, part)),
+                kept_kb_s=rounded(amount / TICKS_PER_S / 1024 for amount in map(mul, kept_bytes, part)),
                 lowest=tuple(lowest),
                 seen_in=(1,) * len(lowest),
             )

@@ -2,8 +2,9 @@
 
 import sys
 from array import array
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Sequence
+from operator import mul
+from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
 from spillgate.cache.recording import COST_BUCKETS, HASHES, SIZE_BUCKETS, TTLS_S
@@ -15,7 +16,7 @@ LANES: Final = len(TTLS_S)
 """One lane is one simulated TTL."""
 
 GROUPS: Final = 8
-"""Misses are added up in so many groups of keys; how far these differ tells how far off the whole may be."""
+"""Reads and misses are added up in so many groups of keys, by which one sees how much chance is in the whole."""
 
 Sums = tuple["array[float]", "array[float]"]
 
@@ -27,6 +28,14 @@ _MICRO: Final = 1_000_000
 # spread unevenly. Knuth's multiplicative hashing mends that.
 _MIX: Final = 2_654_435_761
 _MASK: Final = HASHES - 1
+
+
+class Missed(NamedTuple):
+    """Misses of one TTL: as counted, corrected, and the sum of the squares of what is left to chance of each key's."""
+
+    counted: float
+    corrected: float
+    squares: float
 
 
 class Blind:
@@ -58,7 +67,7 @@ class Track(Blind):
 
     __slots__ = (
         "_sample", "_seed", "absent", "begun", "compute_s", "computes", "costs", "first", "kept", "kept_bytes",
-        "misses", "name", "number", "quiet", "raised", "raised_at", "reads", "reuse", "since", "sizes", "sliding",
+        "misses", "name", "number", "raised", "raised_at", "reads", "reuse", "seen", "since", "sizes", "sliding",
         "threshold", "unfilled", "updates", "writes",
     )  # fmt: skip
 
@@ -75,10 +84,11 @@ class Track(Blind):
         # Keys with hashes below ``threshold`` are sampled: since ``begun``, those not below ``raised`` since then.
         self.threshold = self.raised = HASHES
         self.begun = self.since = self.raised_at = tick
-        self.reads = self.absent = self.writes = self.computes = self.quiet = 0
+        self.reads = self.absent = self.writes = self.computes = 0
         self.compute_s = self.updates = self.unfilled = 0.0
         self.costs, self.sizes = _zeros(COST_BUCKETS), _zeros(SIZE_BUCKETS)
         self.first, self.reuse = _zeros(LANES + 1), _zeros(LANES + 1)
+        self.seen = _zeros(GROUPS)
         self.misses = array("f", bytes(4 * LANES * GROUPS))
         self.kept, self.kept_bytes = _zeros(LANES), _zeros(LANES)
 
@@ -127,11 +137,9 @@ class Track(Blind):
 
     def scale(self, factor: float) -> None:
         """Bring the sums to another rate of sampling."""
-        self.reuse[0] += self.quiet
-        self.quiet = 0
         self.updates *= factor
         self.unfilled *= factor
-        for sums in (self.sizes, self.first, self.reuse, self.misses, self.kept, self.kept_bytes):
+        for sums in (self.sizes, self.first, self.reuse, self.seen, self.misses, self.kept, self.kept_bytes):
             scale(sums, factor)
 
     def halve(self, tick: int) -> None:
@@ -142,12 +150,26 @@ class Track(Blind):
         self.computes, self.compute_s = self.computes // 2, self.compute_s / 2
         scale(self.costs, 0.5)
 
-    def missed(self) -> tuple[list[float], list[float]]:
-        """By TTL the misses, and the sum of squares of each key's misses as far as the groups tell."""
-        groups = [self.misses[lane::LANES] for lane in range(LANES)]
-        means = [sum(group) / GROUPS for group in groups]
-        squares = [sum((misses - mean) ** 2 for misses in group) for group, mean in zip(groups, means, strict=True)]
-        return [mean * GROUPS for mean in means], [square * GROUPS / (GROUPS - 1) for square in squares]
+    def missed(self) -> tuple["Missed", ...]:
+        """By TTL the misses.
+
+        The sample may have more or fewer of the busy keys than it should, which shows: it saw more or fewer reads than
+        its share of all. Misses are corrected by as much as they go along with reads between the groups, which is much
+        for short TTLs and little for long ones (a regression estimator: Cochran, Sampling Techniques, chapter 7).
+        """
+        unseen = self.threshold / HASHES * self.reads - sum(self.seen)
+        reads = _deviations(self.seen)
+        spread = sum(one * one for one in reads)
+        found: list[Missed] = []
+        for lane in range(LANES):
+            groups = self.misses[lane::LANES]
+            misses = _deviations(groups)
+            slope = sum(map(mul, misses, reads)) / spread if spread else 0.0
+            slope = min(max(slope, 0.0), 1.0)
+            rest = sum((one - slope * other) ** 2 for one, other in zip(misses, reads, strict=True))
+            counted = sum(groups)
+            found.append(Missed(counted, max(0.0, counted + slope * unseen), rest * GROUPS / (GROUPS - 2)))
+        return tuple(found)
 
     def size_bytes(self) -> int:
         """The memory that it takes."""
@@ -165,6 +187,11 @@ def scale(sums: "array[float]", factor: float) -> None:
     """Multiply all."""
     for place, amount in enumerate(sums):
         sums[place] = amount * factor
+
+
+def _deviations(groups: Sequence[float]) -> list[float]:
+    mean = sum(groups) / GROUPS
+    return [group - mean for group in groups]
 
 
 def rounded(amounts: Iterable[float]) -> tuple[int, ...]:

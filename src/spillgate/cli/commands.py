@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spillgate.cli import logs
+from spillgate.cli import dictionary_commands, logs
 from spillgate.cli.logs import LogFormat, LogLevel
 from spillgate.cli.options import AsJson, Config, DryRun, Host, Limit, PolicySource, Port, Url, nothing_may_go
 from spillgate.cli.output import Exit, complain, emit, level_exit, show
@@ -29,6 +29,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 fine, 1 level preventive or above, or findings, 2 usage or configuration, "
     "3 server unreachable.",
 )
+
+app.add_typer(dictionary_commands.app, name="dictionary")
 
 # How long status watches memory, to tell whether it grows.
 _APART_S = 0.5
