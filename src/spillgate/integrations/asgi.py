@@ -1,14 +1,15 @@
-"""A governor that lives as long as an ASGI application.
+"""A governor and a cache that live as long as an ASGI application.
 
 Example::
 
     from starlette.applications import Starlette
-    from spillgate.integrations.asgi import governed, health_route
+    from spillgate.integrations.asgi import governed, health_route, with_cache
 
-    app = Starlette(routes=[health_route()], lifespan=governed("spillgate.toml"))
+    app = Starlette(routes=[health_route()], lifespan=with_cache("spillgate.toml", lifespan=governed("spillgate.toml")))
 
-FastAPI takes the same ``routes`` and ``lifespan``. Handlers find the governor as ``request.state.governor``. Each
-worker process runs a governor of its own: with many workers let ``spillgate run`` do it beside them.
+FastAPI takes the same ``routes`` and ``lifespan``. Handlers find them as ``request.state.governor`` and
+``request.state.cache``. Each worker process runs a governor of its own: with many workers let ``spillgate run`` do it
+beside them. A cache of whole responses is in `spillgate.integrations.responses`.
 """
 
 import os
@@ -17,13 +18,19 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import anyio.to_thread
-from starlette.requests import Request
-from starlette.routing import Route
-
+from spillgate.cache import AsyncCache
 from spillgate.config import Policy, load_policy
+from spillgate.errors import MissingExtra
 from spillgate.governor.loop import Governor
-from spillgate.web import app as web
+
+try:
+    import anyio.to_thread
+    from starlette.requests import Request
+    from starlette.routing import Route
+
+    from spillgate.web import app as web
+except ModuleNotFoundError as error:
+    raise MissingExtra("web") from error
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 """What Starlette and FastAPI take as ``lifespan``; it yields None or a mapping of state."""
@@ -49,6 +56,33 @@ def governed(policy: Policy | Path | str, *, lifespan: Lifespan | None = None, d
             return
         async with lifespan(application) as own, _running(Governor(loaded, dry_run=dry_run)) as governor:
             yield {**(own or {}), "governor": governor}
+
+    return run
+
+
+def with_cache(cache: AsyncCache | Policy | Path | str, *, lifespan: Lifespan | None = None) -> Lifespan:
+    """A lifespan with a cache, which is closed when the application ends.
+
+    ``cache`` is one that is there already, since something else needs it too, or the policy of a new one as `governed`
+    takes it. It is opened before ``lifespan``, the application's own, and closed after that. An unreachable server does
+    not keep the application from starting.
+
+    Raises:
+        ConfigError: the policy cannot be used.
+    """
+    opened = cache if isinstance(cache, AsyncCache) else AsyncCache.from_url(config=cache)
+
+    @asynccontextmanager
+    async def run(application: object) -> AsyncGenerator[Mapping[str, object], None]:
+        try:
+            if lifespan is None:
+                yield {"cache": opened}
+                return
+            async with lifespan(application) as own:
+                yield {**(own or {}), "cache": opened}
+        finally:
+            with anyio.CancelScope(shield=True):
+                await opened.aclose()
 
     return run
 
