@@ -16,6 +16,8 @@ BENCHMARKS = {
     "flood": "25 MB in floods, with Spillgate and under each stock policy",
     "idle": "what a governor costs that has nothing to do",
     "census": "a million keys: what fills the memory, sampled and exact, beside other tools",
+    "values": "what real values take in the server, beside other libraries",
+    "cache": "how fast and how calm the cache library is, beside other libraries",
     "sweep": "a million keys: the worst call on the server, beside another library",
 }
 
