@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import tracemalloc
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,9 @@ from spillgate.cache.reuse import BUDGET_BYTES, MOST_TRACKS
 from spillgate.cache.track import Track
 from tests.recording import DAY_S, HandClock, cache_aside, recorder_by, truths_of, zipf_trace
 
+if TYPE_CHECKING:
+    from spillgate.cache.recorder import Recorder
+
 
 @pytest.fixture
 def clock() -> HandClock:
@@ -26,16 +30,21 @@ def clock() -> HandClock:
 # Estimates
 
 
-@pytest.mark.parametrize(("keys", "exponent"), [(6000, 1.0), (20_000, 0.8)])
-def test_estimates_from_a_sample_are_near_what_each_ttl_does(clock: HandClock, keys: int, exponent: float) -> None:
-    trace = list(zipf_trace(keys, 40_000, per_s=20, exponent=exponent))
-    recorder = recorder_by(clock)
+@pytest.mark.parametrize(
+    ("keys", "exponent", "budget_bytes", "off"),
+    [(6000, 1.0, BUDGET_BYTES, 0.03), (20_000, 0.8, BUDGET_BYTES, 0.04), (20_000, 0.8, 4 * BUDGET_BYTES, 0.02)],
+)
+def test_estimates_from_a_sample_are_near_what_each_ttl_does(
+    clock: HandClock, keys: int, exponent: float, budget_bytes: int, off: float
+) -> None:
+    trace = list(zipf_trace(keys, 40_000, per_s=100, exponent=exponent))
+    recorder = recorder_by(clock, budget_bytes)
     cache_aside(recorder.track("n"), clock, trace, ttl_s=600, size=500)
     noted = recorder.snapshot()["n"]
-    assert noted.rate < 0.5
+    assert noted.rate < 0.6
     for estimate, truth in zip(noted.curve(), truths_of(trace), strict=True):
         # From an empty cache on, what is unknown is a miss.
-        assert estimate.hit_ratio * (1 - estimate.unknown) == pytest.approx(truth.hit_ratio, abs=0.03)
+        assert estimate.hit_ratio * (1 - estimate.unknown) == pytest.approx(truth.hit_ratio, abs=off)
         assert estimate.low - 0.01 <= truth.hit_ratio <= estimate.high + 0.01
         assert estimate.keys == pytest.approx(truth.keys, rel=0.1)
         assert estimate.value_bytes == pytest.approx(500 * estimate.keys, rel=0.01)
@@ -44,7 +53,7 @@ def test_estimates_from_a_sample_are_near_what_each_ttl_does(clock: HandClock, k
         )
     distinct = len({access.key for access in trace})
     assert noted.keys / noted.rate == pytest.approx(distinct, rel=0.1)
-    assert noted.reads_per_s == pytest.approx(20, rel=0.05)
+    assert noted.reads_per_s == pytest.approx(100, rel=0.05)
 
 
 def test_longer_ttls_never_hit_less(clock: HandClock) -> None:
@@ -57,8 +66,9 @@ def test_longer_ttls_never_hit_less(clock: HandClock) -> None:
 def test_processes_that_share_keys_add_up_to_the_whole() -> None:
     trace = list(zipf_trace(1000, 40_000, per_s=20))
     parts = [trace[number::4] for number in range(4)]
-    recorders, clocks = [], [HandClock() for _ in parts]
-    for part, clock in zip(parts, clocks, strict=True):
+    recorders: list[Recorder] = []
+    for part in parts:
+        clock = HandClock()
         recorder = recorder_by(clock)
         # What the others write is not seen; that it is there is: this one never misses.
         track = recorder.track("n")
@@ -72,8 +82,10 @@ def test_processes_that_share_keys_add_up_to_the_whole() -> None:
     assert merged.reads_per_s == pytest.approx(20, rel=0.05)
     assert 3 < merged.sharing <= 4
     for estimate, truth in zip(merged.curve(), truths_of(trace), strict=True):
-        if estimate.ttl_s <= 300:  # beyond, half an hour is too short to tell
-            assert estimate.hit_ratio == pytest.approx(truth.hit_ratio, abs=0.05)
+        assert estimate.low - 0.01 <= truth.hit_ratio <= estimate.high + 0.01
+        if estimate.ttl_s <= 60:  # beyond, half an hour in slow motion is too short to tell much
+            assert estimate.hit_ratio == pytest.approx(truth.hit_ratio, abs=0.02)
+        if estimate.ttl_s <= 300:
             assert estimate.keys == pytest.approx(truth.keys, rel=0.1)
 
 
@@ -115,10 +127,10 @@ def test_memory_is_bounded_and_the_rate_is_the_samples(calls: list[tuple[int, in
     for namespace, key, size in calls:
         clock.pass_ticks(1)
         tracks[namespace].read(f"key:{key}", size)
-    assert recorder._sample.size_bytes() <= 100_000
+    assert recorder.sample.size_bytes() <= 100_000
     for track in tracks:
         assert isinstance(track, Track)
-        noted = recorder._sample.noted(track)
+        noted = recorder.sample.noted(track)
         assert noted.rate == track.threshold / HASHES
         assert all(hashed < track.threshold for hashed in noted.lowest)
         assert noted.reads == track.reads
@@ -141,7 +153,7 @@ def test_it_takes_256_kb_however_many_keys_and_namespaces_there_are(clock: HandC
     finally:
         tracemalloc.stop()
     assert after - before <= BUDGET_BYTES
-    assert recorder._sample.size_bytes() <= BUDGET_BYTES
+    assert recorder.sample.size_bytes() <= BUDGET_BYTES
     recording = recorder.snapshot()
     assert len(recording.namespaces) == MOST_TRACKS
     assert recording.left_out == 2 * MOST_TRACKS
@@ -163,11 +175,12 @@ def test_small_namespaces_are_sampled_whole_beside_a_large_one(clock: HandClock)
 def test_it_samples_fewer_keys_where_too_many_calls_take_the_long_way(clock: HandClock) -> None:
     recorder = recorder_by(clock)
     track = recorder.track("n")
-    for _ in range(40):
+    for _ in range(20):
         for number in range(1000):
-            clock.now_s += 0.012  # each key each 12 s: with a TTL of 10 s it is gone each time
-            track.read(f"key:{number}", 100)
-    assert recorder.snapshot()["n"].rate == pytest.approx(1 / 16, abs=0.03)
+            clock.now_s += 0.002  # 500 a second, and each key each 2 s: long enough to write it anew
+            track.write(f"key:{number}", 100)
+    # A hundred a second may: a fifth of them.
+    assert recorder.snapshot()["n"].rate == pytest.approx(0.2, abs=0.05)
 
 
 def test_it_does_not_where_there_are_few_calls_anyway(clock: HandClock) -> None:
@@ -187,13 +200,14 @@ def test_hot_keys_hardly_ever_take_the_long_way(clock: HandClock) -> None:
         clock.now_s += 0.001
         track.read("hot", 100)
         track.write("hot too", 100)
-    assert recorder._sample._long < 100
+    sample: Any = recorder.sample
+    assert sample._long < 100
 
 
 def test_keys_unused_for_a_day_make_room(clock: HandClock) -> None:
     recorder = recorder_by(clock)
     track = recorder.track("n")
-    capacity = recorder._sample.capacity
+    capacity = recorder.sample.capacity
     for number in range(capacity):
         track.read(f"old:{number}", 100)
     clock.now_s += DAY_S + 1
@@ -228,11 +242,9 @@ def test_threads_record_together(clock: HandClock) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    sample = recorder._sample
     noted = recorder.snapshot()["n"]
     assert noted.reads == pytest.approx(16_000, rel=0.01)
-    assert sample._slots.free + sample._slots.count(1) == sample.capacity
-    assert noted.keys <= sample.capacity
+    assert noted.keys == recorder.sample.keys <= recorder.sample.capacity
 
 
 # Over days
@@ -240,18 +252,26 @@ def test_threads_record_together(clock: HandClock) -> None:
 
 def test_recent_days_weigh_more(clock: HandClock) -> None:
     recorder = recorder_by(clock)
-    track = recorder.track("n")
+    changed, steady = recorder.track("changed"), recorder.track("steady")
     for hour in range(24 * 8):
         clock.now_s += 3600
         for number in range(10):
-            track.read(f"key:{number}", 100 if hour < 24 * 6 else 0)
+            changed.read(f"key:{number}", 100 if hour < 24 * 6 else 0)
+            steady.read(f"key:{number}", 1024)
         recorder.publication(clock.now_s)
-    noted = recorder.snapshot()["n"]
-    assert DAY_S <= noted.covered_s <= 2 * DAY_S
-    assert noted.reads_per_s == pytest.approx(10 / 3600, rel=0.1)
-    assert noted.hits / noted.reads < 0.25
-    assert noted.rate == 1
-    assert noted.curve()[-1].keys == pytest.approx(10, rel=0.1)
+    recording = recorder.snapshot()
+    for noted in recording.namespaces:
+        assert DAY_S <= noted.covered_s <= 2 * DAY_S
+        assert noted.reads_per_s == pytest.approx(10 / 3600, rel=0.1)
+        assert noted.rate == 1
+    assert recording["changed"].hits / recording["changed"].reads < 0.3
+    by_ttl = {estimate.ttl_s: estimate for estimate in recording["steady"].curve()}
+    assert by_ttl[1800].hit_ratio == 0
+    assert by_ttl[5400].hit_ratio == pytest.approx(1 / 2, abs=0.02)
+    assert by_ttl[DAY_S].hit_ratio == pytest.approx(23 / 24, abs=0.03)
+    assert by_ttl[1800].keys == pytest.approx(5, rel=0.05)
+    assert by_ttl[DAY_S].keys == pytest.approx(10, rel=0.05)
+    assert by_ttl[DAY_S].value_bytes == pytest.approx(10 * 1024, rel=0.05)
 
 
 def test_after_a_flood_more_keys_are_sampled_again(clock: HandClock) -> None:
@@ -302,9 +322,23 @@ def test_a_recording_is_published_once_a_minute_by_one_caller(clock: HandClock) 
     assert recorder.publication(clock.now_s + 1.25 * PUBLISH_S)
 
 
+def test_a_call_makes_up_one_namespace_of_it_unless_calls_are_rare(clock: HandClock) -> None:
+    recorder = recorder_by(clock)
+    for number in range(4):
+        recorder.track(f"n{number}").read("a", 100)
+    clock.now_s += 1.25 * PUBLISH_S
+    assert [recorder.publication(clock.now_s) is None for _ in range(5)] == [True, True, True, False, True]
+    clock.now_s += 1.25 * PUBLISH_S
+    assert recorder.publication(clock.now_s) is None
+    clock.now_s += 20
+    publication = recorder.publication(clock.now_s)
+    assert publication is not None
+    assert len(decode(publication[2]).namespaces) == 4
+
+
 def test_a_recorder_that_is_gone_gives_its_namespaces_back(clock: HandClock) -> None:
     recorder = recorder_by(clock)
-    sample = recorder._sample
+    sample = recorder.sample
     again = type(recorder)(sample, clock, clock)
     for number in range(MOST_TRACKS):
         recorder.track(f"n{number}").read("a", 100)
@@ -313,4 +347,4 @@ def test_a_recorder_that_is_gone_gives_its_namespaces_back(clock: HandClock) -> 
     gc.collect()
     third = type(again)(sample, clock, clock)
     assert third.track("n") is not BLIND
-    assert sample._slots.free == sample.capacity
+    assert sample.keys == 0

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spillgate.cache.lanes import LENGTHS, TICKS_PER_S
 from spillgate.cache.recording import TTLS_S
-from spillgate.cache.reuse import LENGTHS, TICKS_PER_S
 from spillgate.cache.track import HIT
 from tests.recording import HandClock, recorder_by
 
@@ -242,6 +242,22 @@ def test_a_value_of_another_process_was_no_miss(clock: HandClock, recorder: Reco
     noted = recorder.snapshot()["n"]
     assert set(noted.misses) == {0}
     assert noted.unfilled == 0
+
+
+def test_many_at_once_are_recorded_like_one_after_the_other(clock: HandClock, recorder: Recorder) -> None:
+    one, many = recorder.track("n"), recorder_by(clock)
+    together = many.track("n")
+    keys = [f"key:{number}" for number in range(50)] + ["half a pair: \ud800"]
+    for step in (0, 1, 12, 700):
+        clock.now_s += step
+        sizes = [SIZE if number % 3 else 0 for number in range(len(keys))]
+        for key, size in zip(keys, sizes, strict=True):
+            one.read(key, size)
+        together.read_many(keys, sizes)
+        for key in keys:
+            one.write(key, SIZE)
+        together.write_many(keys, [SIZE] * len(keys))
+    assert many.snapshot()["n"] == recorder.snapshot()["n"]
 
 
 def test_sizes_and_costs_are_told_by_their_bits(recorder: Recorder) -> None:

@@ -127,7 +127,7 @@ class Namespace(msgspec.Struct, frozen=True, array_like=True):
     misses: _Ttls
     """Reads, other than first ones, that would miss: more time than the TTL is since the value was last written."""
     squares: _Ttls
-    """Sum of the squares of what chance does to each key's misses: how much it matters which keys are sampled."""
+    """Sum of the squares of each key's misses, estimated: how much it matters which keys are sampled."""
     kept_s: _Ttls
     """Time that values would be there, added up."""
     kept_kb_s: _Ttls
@@ -361,14 +361,13 @@ def _slowed(seen: Sequence[_Seen], ttl_s: float) -> _Seen:
 
 
 def _estimate(ttl_s: float, seen: _Seen, sharing: float) -> Estimate:
-    unknown = seen.unknown / sharing  # a key is read for the first time in each process, but once in all
-    hits = seen.hit_ratio * (1 - unknown)
+    hits = seen.hit_ratio * (1 - seen.unknown)
     return Estimate(
         ttl_s,
         seen.hit_ratio,
         max(0.0, hits - seen.error),
-        min(1.0, hits + unknown + seen.error),
-        unknown,
+        min(1.0, hits + seen.unknown + seen.error),
+        seen.unknown,
         seen.writes_per_s,
         seen.keys / sharing,
         seen.value_bytes / sharing,

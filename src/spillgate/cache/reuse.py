@@ -16,25 +16,22 @@ value is there by all of them.
 import threading
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import mul
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from spillgate.cache.recording import HASHES, LOWEST, SIZE_BUCKETS, TTLS_S, Namespace
+from spillgate.cache.lanes import LENGTHS, TICKS_PER_S, Lanes
+from spillgate.cache.recording import HASHES, LOWEST, SIZE_BUCKETS, Namespace
 from spillgate.cache.slots import Slots
-from spillgate.cache.track import GROUPS, LANES, Sums, Track, rounded, trimmed
+from spillgate.cache.track import GROUPS, LANES, Track, rounded, trimmed
 
 BUDGET_BYTES: Final = 256 * 1024
 MOST_TRACKS: Final = 24
-TICKS_PER_S: Final = 32
-LENGTHS: Final = tuple(ttl_s * TICKS_PER_S for ttl_s in TTLS_S)
 _LONGEST: Final = LENGTHS[-1]
 _LATEST: Final = 1 << 31
 _LARGEST: Final = (1 << 32) - 1
-_NONE: Final = array("I", bytes(4 * LANES))
 
 # Of the budget, what a namespace takes, what a key takes (see `Slots` for the 14), and the rest.
-_TRACK_BYTES: Final = 4 * 1024
+_TRACK_BYTES: Final = 3584
 _KEY_BYTES: Final = 4 * LANES + 3 * 4 + 1 + 14
 _REST_BYTES: Final = 4 * 1024
 
@@ -45,8 +42,8 @@ _LONG_SHARE: Final = 16
 _LONG_PER_S: Final = 100
 _WEIGHED_AFTER: Final = 1024
 _FEWEST_KEYS: Final = 64
-# A value that was written within this is as good as written now: a tenth of the shortest TTL.
-_FRESH: Final = LENGTHS[0] // 10
+# A value that was written within a tenth of the shortest TTL is as good as written now: its longest has this left.
+_FRESH: Final = LENGTHS[-1] - LENGTHS[0] // 10
 
 # Why a value is not there, so that whoever reads one after all knows that another process has written it.
 _MISSED, _DELETED = 1, 2
@@ -72,13 +69,18 @@ class Sample:
         self._lock = threading.Lock()
         self._start_s = self._clock()
         self._slots = Slots(self.capacity)
-        # By slot: the last access, until when nothing can happen, the stored bytes, and by TTL when the value is gone.
-        self._last, self._quiet, self._sizes = (array("I", bytes(4 * (self.capacity + 1))) for _ in range(3))
-        self._ends = array("I", bytes(4 * LANES * (self.capacity + 1)))
+        self._lanes = lanes = Lanes(self.capacity)
+        self._ends, self._quiet, self._sizes = lanes.ends, lanes.quiet, lanes.sizes
+        self._last = array("I", (0,)) * (self.capacity + 1)
         self._absent = bytearray(self.capacity + 1)
         self._long, self._weighed_at, self._weighed_calls = 0, 1, 0
         for track in self._tracks.values():
             track.restart(1)
+
+    @property
+    def keys(self) -> int:
+        """How many keys are in the sample, of ``capacity``."""
+        return self.capacity - self._slots.free
 
     def tick(self) -> int:
         """The present, in ticks since the sample began, from 1 on."""
@@ -114,32 +116,46 @@ class Sample:
         slot = self._slots.find(track.number, hashed)
         if size and tick < self._quiet[slot]:  # slot 0 is never quiet
             self._last[slot] = tick
-            track.seen[hashed % GROUPS] += 1
-            return
-        with self._lock:
-            track.seen[hashed % GROUPS] += 1
-            slot = self._slots.find(track.number, hashed)
-            if slot:
-                self._read_again(track, slot, tick, size)
-                self._weigh(tick)
-            elif slot := self._add(track, hashed, tick):
-                self._read_first(track, slot, tick, size)
+            track.quiet += 1
+        else:
+            self._read(track, hashed, size, tick)
+
+    def read_many(self, track: Track, reads: Iterable[tuple[int, int]]) -> None:
+        """Several values were read, of which it gets hash and size."""
+        tick, number, find, last, quiet = self.tick(), track.number, self._slots.find, self._last, self._quiet
+        quick = 0
+        for hashed, size in reads:
+            slot = find(number, hashed)
+            if size and tick < quiet[slot]:
+                last[slot] = tick
+                quick += 1
+            else:
+                self._read(track, hashed, size, tick)
+        track.quiet += quick
 
     def write(self, track: Track, hashed: int, size: int, *, computed: bool) -> None:
         """A value was stored; ``computed`` says that it was because there was none, or soon would be none."""
-        tick = self.tick()
-        size = min(size, _LARGEST)
+        tick = int((self._clock() - self._start_s) * TICKS_PER_S) + 1
         slot = self._slots.find(track.number, hashed)
-        if slot and self._ends[slot * LANES + LANES - 1] > tick + _LONGEST - _FRESH:
+        if self._ends[slot * LANES + LANES - 1] > tick + _FRESH:
             track.updates += not computed
             self._last[slot], self._absent[slot] = tick, 0
-            return
-        with self._lock:
-            known = self._slots.find(track.number, hashed)
-            if slot := known or self._add(track, hashed, tick):
-                self._write(track, slot, tick, size, fills=computed or self._absent[slot] == _MISSED)
-            if known:
-                self._weigh(tick)
+        else:
+            self._write(track, hashed, size, tick, computed=computed)
+
+    def write_many(self, track: Track, writes: Iterable[tuple[int, int]]) -> None:
+        """Several values were stored, of which it gets hash and size."""
+        tick, number, find, last, ends = self.tick(), track.number, self._slots.find, self._last, self._ends
+        fresh = tick + _FRESH
+        quick = 0
+        for hashed, size in writes:
+            slot = find(number, hashed)
+            if ends[slot * LANES + LANES - 1] > fresh:
+                last[slot], self._absent[slot] = tick, 0
+                quick += 1
+            else:
+                self._write(track, hashed, size, tick, computed=False)
+        track.updates += quick
 
     def renew(self, track: Track, hashed: int) -> None:
         """A value got its whole TTL again."""
@@ -147,9 +163,9 @@ class Sample:
         with self._lock:
             slot = self._slots.find(track.number, hashed)
             if slot:
-                for lane in self._gone(slot, tick):
+                for lane in self._lanes.gone(slot, tick):
                     self._ends[slot * LANES + lane] = 0
-                self._prolong(track, slot, tick)
+                self._lanes.prolong(track, slot, tick)
                 self._weigh(tick)
 
     def delete(self, track: Track, hashed: int) -> None:
@@ -177,12 +193,8 @@ class Sample:
         with self._lock:
             slots = self._up_to_date(track)
             kept, kept_bytes = track.kept[:], track.kept_bytes[:]
-            self._settle((kept, kept_bytes), slots, tick, -1)
-            # Who misses less is there less.
-            missed = track.missed()
-            others = sum(track.first) + track.updates
-            part = [(one.corrected + others) / (one.counted + others or 1) for one in missed]
-            reuse = (sum(track.seen) - sum(track.first) - sum(track.reuse[1:]), *track.reuse[1:])
+            self._lanes.settle((kept, kept_bytes), slots, tick, -1)
+            misses, squares = track.missed()
             lowest = sorted(self._slots.hashes[slot] for slot in slots)[:LOWEST]
             return Namespace(
                 name=track.name,
@@ -200,12 +212,12 @@ class Sample:
                 updates=round(track.updates),
                 unfilled=round(track.unfilled),
                 sizes=trimmed(track.sizes),
-                reuse=rounded(reuse),
+                reuse=rounded((track.reuse[0] + track.quiet, *track.reuse[1:])),
                 first=rounded(track.first),
-                misses=rounded(one.corrected for one in missed),
-                squares=rounded(one.squares for one in missed),
-                kept_s=rounded(amount / TICKS_PER_S for amount in map(mul, kept, part)),
-                kept_kb_s=rounded(amount / TICKS_PER_S / 1024 for amount in map(mul, kept_bytes, part)),
+                misses=rounded(misses),
+                squares=rounded(squares),
+                kept_s=rounded(amount / TICKS_PER_S for amount in kept),
+                kept_kb_s=rounded(amount / TICKS_PER_S / 1024 for amount in kept_bytes),
                 lowest=tuple(lowest),
                 seen_in=(1,) * len(lowest),
             )
@@ -221,23 +233,26 @@ class Sample:
             if due:
                 self._slots.remove(self._unused(tick))
             for track in due:
-                roomy = 2 * self._slots.free > self.capacity
+                roomy = 2 * self.keys < self.capacity
                 threshold = min(HASHES, track.threshold * 2) if roomy else track.threshold
                 self._rescale(track, tick, threshold, halve=True)
 
     def _rescale(self, track: Track, tick: int, threshold: int, *, halve: bool = False) -> None:
         """Change a namespace's threshold. What is noted up to now is brought to its rate; what is to come is at it."""
+        before = track.threshold
+        if not before:
+            return  # it was given up just now
         slots, hashes = self._up_to_date(track), self._slots.hashes
         sums = track.kept, track.kept_bytes
-        self._settle(sums, slots, tick, -1)
+        self._lanes.settle(sums, slots, tick, -1)
         if halve:
             track.halve(tick)
-        track.scale(threshold / track.threshold)
-        if threshold > track.threshold:
-            track.raised, track.raised_at = track.threshold, tick
+        track.scale(threshold / before)
+        if threshold > before:
+            track.raised, track.raised_at = before, tick
         track.threshold = threshold
         self._slots.remove(slot for slot in slots if hashes[slot] >= threshold)
-        self._settle(sums, [slot for slot in slots if hashes[slot] < threshold], tick, 1)
+        self._lanes.settle(sums, [slot for slot in slots if hashes[slot] < threshold], tick, 1)
 
     # Which keys are sampled
 
@@ -251,8 +266,8 @@ class Sample:
         if hashed >= track.threshold:
             return 0
         slot = self._slots.add(track.number, hashed)
-        self._last[slot], self._quiet[slot], self._sizes[slot], self._absent[slot] = tick, 0, 0, 0
-        self._ends[slot * LANES : (slot + 1) * LANES] = _NONE
+        self._last[slot], self._sizes[slot], self._absent[slot] = tick, 0, 0
+        self._lanes.vacate(slot)
         return slot
 
     def _reap(self) -> None:
@@ -268,6 +283,7 @@ class Sample:
 
     def _thin(self, tick: int) -> None:
         """Sample fewer keys of the namespace that has the most."""
+        self._reap()
         track = max(self._tracks.values(), key=lambda one: self._slots.count(one.number))
         hashes = sorted(self._slots.hashes[slot] for slot in self._slots.of(track.number))
         if len(hashes) > 1:
@@ -281,18 +297,27 @@ class Sample:
         calls = sum(track.reads + track.writes for track in self._tracks.values())
         often = self._long * TICKS_PER_S > _LONG_PER_S * (tick - self._weighed_at)
         many = self._long * _LONG_SHARE > calls - self._weighed_calls
-        if often and many and self.capacity - self._slots.free > _FEWEST_KEYS:
+        if often and many and self.keys > _FEWEST_KEYS:
             self._thin(tick)
         self._long, self._weighed_at, self._weighed_calls = 0, tick, calls
 
     # The simulated TTLs
+
+    def _read(self, track: Track, hashed: int, size: int, tick: int) -> None:
+        with self._lock:
+            slot = self._slots.find(track.number, hashed)
+            if slot:
+                self._read_again(track, slot, tick, size)
+                self._weigh(tick)
+            elif slot := self._add(track, hashed, tick):
+                self._read_first(track, slot, tick, size)
 
     def _read_first(self, track: Track, slot: int, tick: int, size: int) -> None:
         since = track.raised_at if self._slots.hashes[slot] >= track.raised else track.begun
         track.first[bisect_right(LENGTHS, tick - since)] += 1
         if size:
             self._sizes[slot] = min(max(size, 0), _LARGEST)
-            self._store(track, slot, tick, range(LANES))
+            self._lanes.store(track, slot, tick, range(LANES))
         else:
             self._absent[slot] = _MISSED
 
@@ -302,10 +327,10 @@ class Sample:
         self._last[slot] = tick
         if size and absent:
             # Another process wrote it, and would have with any TTL.
-            self._store(track, slot, tick, self._gone(slot, 0))
+            self._lanes.store(track, slot, tick, self._lanes.gone(slot, 0))
         if track.sliding:
-            self._prolong(track, slot, last)
-        gone = self._gone(slot, tick)
+            self._lanes.prolong(track, slot, last)
+        gone = self._lanes.gone(slot, tick)
         group = self._slots.hashes[slot] % GROUPS * LANES
         for lane in gone:
             track.misses[group + lane] += 1
@@ -316,69 +341,36 @@ class Sample:
             self._absent[slot], self._quiet[slot] = _MISSED, 0
             return
         self._absent[slot] = 0
-        self._store(track, slot, tick, gone)
+        self._lanes.store(track, slot, tick, gone)
         if track.sliding:
-            self._prolong(track, slot, tick)
+            self._lanes.prolong(track, slot, tick)
 
-    def _write(self, track: Track, slot: int, tick: int, size: int, *, fills: bool) -> None:
-        if not fills:
-            track.updates += 1
-            self._drop(track, slot, tick)
-        track.sizes[min(size.bit_length(), SIZE_BUCKETS - 1)] += 1
-        self._last[slot], self._sizes[slot], self._absent[slot] = tick, size, 0
-        self._store(track, slot, tick, self._gone(slot, tick))
-
-    def _gone(self, slot: int, tick: int) -> list[int]:
-        """The TTLs by which the value is gone."""
-        return [lane for lane, end in enumerate(self._ends[slot * LANES : (slot + 1) * LANES]) if end <= tick]
-
-    def _store(self, track: Track, slot: int, tick: int, lanes: Iterable[int]) -> None:
-        """The value is written. Its whole life is counted now, and corrected if it ends before its time."""
-        base, size, ends = slot * LANES, self._sizes[slot], self._ends
-        for lane in lanes:
-            length = LENGTHS[lane]
-            ends[base + lane] = tick + length
-            track.kept[lane] += length
-            track.kept_bytes[lane] += length * size
-        self._quiet[slot] = min(ends[base : base + LANES])
-
-    def _prolong(self, track: Track, slot: int, tick: int) -> None:
-        """Where the value is there it has its whole TTL from ``tick`` on."""
-        base, size, ends = slot * LANES, self._sizes[slot], self._ends
-        for lane, length in enumerate(LENGTHS):
-            end = ends[base + lane]
-            if 0 < end < tick + length:
-                ends[base + lane] = tick + length
-                track.kept[lane] += tick + length - end
-                track.kept_bytes[lane] += (tick + length - end) * size
-        self._quiet[slot] = min(ends[base : base + LANES])
+    def _write(self, track: Track, hashed: int, size: int, tick: int, *, computed: bool) -> None:
+        with self._lock:
+            known = self._slots.find(track.number, hashed)
+            slot = known or self._add(track, hashed, tick)
+            if not slot:
+                return
+            if not (computed or self._absent[slot] == _MISSED):
+                track.updates += 1
+                self._drop(track, slot, tick)
+            track.sizes[min(size.bit_length(), SIZE_BUCKETS - 1)] += 1
+            self._last[slot], self._sizes[slot], self._absent[slot] = tick, min(size, _LARGEST), 0
+            self._lanes.store(track, slot, tick, self._lanes.gone(slot, tick))
+            if known:
+                self._weigh(tick)
 
     def _drop(self, track: Track, slot: int, tick: int) -> None:
         """The value is gone by any TTL."""
         if track.sliding:
-            self._prolong(track, slot, self._last[slot])
-        base, size = slot * LANES, self._sizes[slot]
-        for lane, end in enumerate(self._ends[base : base + LANES]):
-            if end > tick:
-                track.kept[lane] -= end - tick
-                track.kept_bytes[lane] -= (end - tick) * size
-        self._ends[base : base + LANES] = _NONE
-        self._quiet[slot], self._absent[slot] = 0, _DELETED
-
-    def _settle(self, sums: Sums, slots: Sequence[int], tick: int, sign: int) -> None:
-        """Take out of the sums, or put into them, the time from now on until the values would be gone."""
-        kept, kept_bytes = sums
-        sizes = [self._sizes[slot] for slot in slots]
-        for lane in range(LANES):
-            ends = self._ends[lane::LANES]
-            left = [end - tick if (end := ends[slot]) > tick else 0 for slot in slots]
-            kept[lane] += sign * sum(left)
-            kept_bytes[lane] += sign * sum(map(mul, left, sizes))
+            self._lanes.prolong(track, slot, self._last[slot])
+        self._lanes.drop(track, slot, tick)
+        self._absent[slot] = _DELETED
 
     def _up_to_date(self, track: Track) -> list[int]:
         """The namespace's slots, after values that were read lately got their life prolonged."""
         slots = self._slots.of(track.number)
         if track.sliding:
             for slot in slots:
-                self._prolong(track, slot, self._last[slot])
+                self._lanes.prolong(track, slot, self._last[slot])
         return slots

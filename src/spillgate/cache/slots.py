@@ -15,7 +15,7 @@ class Slots:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.hashes = array("I", bytes(4 * (capacity + 1)))
+        self.hashes = array("I", (0,)) * (capacity + 1)
         self._mask = (1 << (capacity * 3 // 2).bit_length()) - 1
         self._owners = bytearray(capacity + 1)
         self._table = self._empty()
@@ -28,13 +28,15 @@ class Slots:
 
     def find(self, owner: int, hashed: int) -> int:
         """The slot of a key, 0 where it has none. Needs no lock: it may miss a key while others are taken out."""
-        table, mask = self._table, self._mask
+        table, mask, hashes = self._table, self._mask, self.hashes
         place = (hashed + owner) & mask
-        while slot := table[place]:
-            if self.hashes[slot] == hashed and self._owners[slot] == owner:
-                return slot
+        slot = table[place]
+        while hashes[slot] != hashed or self._owners[slot] != owner:
+            if not slot:
+                return 0
             place = (place + 1) & mask
-        return 0
+            slot = table[place]
+        return slot
 
     def add(self, owner: int, hashed: int) -> int:
         """A slot for a key that has none.
@@ -77,7 +79,7 @@ class Slots:
         return sum(map(sys.getsizeof, (self, self.hashes, self._owners, self._table, self._free)))
 
     def _empty(self) -> "array[int]":
-        return array("H", bytes(2 * (self._mask + 1)))
+        return array("H", (0,)) * (self._mask + 1)
 
     def _enter(self, table: "array[int]", slot: int) -> None:
         place = (self.hashes[slot] + self._owners[slot]) & self._mask

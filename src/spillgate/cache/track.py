@@ -3,8 +3,7 @@
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from operator import mul
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from spillgate.cache.recording import COST_BUCKETS, HASHES, SIZE_BUCKETS, TTLS_S
@@ -16,7 +15,7 @@ LANES: Final = len(TTLS_S)
 """One lane is one simulated TTL."""
 
 GROUPS: Final = 8
-"""Reads and misses are added up in so many groups of keys, by which one sees how much chance is in the whole."""
+"""Misses are added up in so many groups of keys; how far these differ tells how far off the whole may be."""
 
 Sums = tuple["array[float]", "array[float]"]
 
@@ -30,14 +29,6 @@ _MIX: Final = 2_654_435_761
 _MASK: Final = HASHES - 1
 
 
-class Missed(NamedTuple):
-    """Misses of one TTL: as counted, corrected, and the sum of the squares of what is left to chance of each key's."""
-
-    counted: float
-    corrected: float
-    squares: float
-
-
 class Blind:
     """Where nothing is recorded."""
 
@@ -48,6 +39,12 @@ class Blind:
 
     def write(self, key: str, size: int, cost_s: float | None = None) -> None:
         """A value of so many stored bytes was written; after it was computed in ``cost_s`` seconds, if it was."""
+
+    def read_many(self, keys: Sequence[str], sizes: Sequence[int]) -> None:
+        """As `read`, of several values at once."""
+
+    def write_many(self, keys: Sequence[str], sizes: Sequence[int]) -> None:
+        """As `write`, of several values at once."""
 
     def renew(self, key: str) -> None:
         """A value got its whole TTL again."""
@@ -67,7 +64,7 @@ class Track(Blind):
 
     __slots__ = (
         "_sample", "_seed", "absent", "begun", "compute_s", "computes", "costs", "first", "kept", "kept_bytes",
-        "misses", "name", "number", "raised", "raised_at", "reads", "reuse", "seen", "since", "sizes", "sliding",
+        "misses", "name", "number", "quiet", "raised", "raised_at", "reads", "reuse", "since", "sizes", "sliding",
         "threshold", "unfilled", "updates", "writes",
     )  # fmt: skip
 
@@ -84,13 +81,12 @@ class Track(Blind):
         # Keys with hashes below ``threshold`` are sampled: since ``begun``, those not below ``raised`` since then.
         self.threshold = self.raised = HASHES
         self.begun = self.since = self.raised_at = tick
-        self.reads = self.absent = self.writes = self.computes = 0
+        self.reads = self.absent = self.writes = self.computes = self.quiet = 0
         self.compute_s = self.updates = self.unfilled = 0.0
-        self.costs, self.sizes = _zeros(COST_BUCKETS), _zeros(SIZE_BUCKETS)
-        self.first, self.reuse = _zeros(LANES + 1), _zeros(LANES + 1)
-        self.seen = _zeros(GROUPS)
-        self.misses = array("f", bytes(4 * LANES * GROUPS))
-        self.kept, self.kept_bytes = _zeros(LANES), _zeros(LANES)
+        self.costs, self.sizes = _counts(COST_BUCKETS), _counts(SIZE_BUCKETS)
+        self.first, self.reuse = _counts(LANES + 1), _counts(LANES + 1)
+        self.misses = _counts(LANES * GROUPS)
+        self.kept, self.kept_bytes = array("d", (0.0,)) * LANES, array("d", (0.0,)) * LANES
 
     # These are called for each key
 
@@ -117,6 +113,21 @@ class Track(Blind):
         if hashed < self.threshold:
             self._sample.write(self, hashed, size, computed=cost_s is not None)
 
+    def read_many(self, keys: Sequence[str], sizes: Sequence[int]) -> None:
+        """As of `Blind`."""
+        self.reads += len(keys)
+        self.absent += sizes.count(0)
+        sampled = self._sampled(keys, sizes)
+        if sampled:
+            self._sample.read_many(self, sampled)
+
+    def write_many(self, keys: Sequence[str], sizes: Sequence[int]) -> None:
+        """As of `Blind`."""
+        self.writes += len(keys)
+        sampled = self._sampled(keys, sizes)
+        if sampled:
+            self._sample.write_many(self, sampled)
+
     def renew(self, key: str) -> None:
         """As of `Blind`."""
         hashed = self._hashed(key)
@@ -137,9 +148,11 @@ class Track(Blind):
 
     def scale(self, factor: float) -> None:
         """Bring the sums to another rate of sampling."""
+        self.reuse[0] += self.quiet
+        self.quiet = 0
         self.updates *= factor
         self.unfilled *= factor
-        for sums in (self.sizes, self.first, self.reuse, self.seen, self.misses, self.kept, self.kept_bytes):
+        for sums in (self.sizes, self.first, self.reuse, self.misses, self.kept, self.kept_bytes):
             scale(sums, factor)
 
     def halve(self, tick: int) -> None:
@@ -150,31 +163,30 @@ class Track(Blind):
         self.computes, self.compute_s = self.computes // 2, self.compute_s / 2
         scale(self.costs, 0.5)
 
-    def missed(self) -> tuple["Missed", ...]:
-        """By TTL the misses.
+    def missed(self) -> tuple[list[float], list[float]]:
+        """By TTL the misses, and the sum of the squares of each key's misses, as far as the groups tell.
 
-        The sample may have more or fewer of the busy keys than it should, which shows: it saw more or fewer reads than
-        its share of all. Misses are corrected by as much as they go along with reads between the groups, which is much
-        for short TTLs and little for long ones (a regression estimator: Cochran, Sampling Techniques, chapter 7).
+        Every sum has as much chance in it as keys of much weight are in the sample or not; that sum of squares says how
+        much. Eight groups tell it about as well as anybody needs, and keep no count for each key.
         """
-        unseen = self.threshold / HASHES * self.reads - sum(self.seen)
-        reads = _deviations(self.seen)
-        spread = sum(one * one for one in reads)
-        found: list[Missed] = []
-        for lane in range(LANES):
-            groups = self.misses[lane::LANES]
-            misses = _deviations(groups)
-            slope = sum(map(mul, misses, reads)) / spread if spread else 0.0
-            slope = min(max(slope, 0.0), 1.0)
-            rest = sum((one - slope * other) ** 2 for one, other in zip(misses, reads, strict=True))
-            counted = sum(groups)
-            found.append(Missed(counted, max(0.0, counted + slope * unseen), rest * GROUPS / (GROUPS - 2)))
-        return tuple(found)
+        groups = [self.misses[lane::LANES] for lane in range(LANES)]
+        means = [sum(group) / GROUPS for group in groups]
+        squares = [sum((misses - mean) ** 2 for misses in group) for group, mean in zip(groups, means, strict=True)]
+        return [mean * GROUPS for mean in means], [square * GROUPS / (GROUPS - 1) for square in squares]
 
     def size_bytes(self) -> int:
         """The memory that it takes."""
         own = [getattr(self, name) for name in Track.__slots__ if name != "_sample"]
         return sys.getsizeof(self) + sum(map(sys.getsizeof, own))
+
+    def _sampled(self, keys: Sequence[str], sizes: Sequence[int]) -> list[tuple[int, int]]:
+        """Hash and size of those that are sampled."""
+        seed, threshold = self._seed, self.threshold
+        try:
+            hashes = [crc32(key.encode(), seed) * _MIX & _MASK for key in keys]
+        except UnicodeEncodeError:
+            hashes = [self._hashed(key) for key in keys]
+        return [pair for pair in zip(hashes, sizes, strict=True) if pair[0] < threshold]
 
     def _hashed(self, key: str) -> int:
         try:
@@ -187,11 +199,6 @@ def scale(sums: "array[float]", factor: float) -> None:
     """Multiply all."""
     for place, amount in enumerate(sums):
         sums[place] = amount * factor
-
-
-def _deviations(groups: Sequence[float]) -> list[float]:
-    mean = sum(groups) / GROUPS
-    return [group - mean for group in groups]
 
 
 def rounded(amounts: Iterable[float]) -> tuple[int, ...]:
@@ -207,5 +214,6 @@ def trimmed(amounts: Iterable[float]) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _zeros(count: int) -> "array[float]":
-    return array("d", bytes(8 * count))
+def _counts(count: int) -> "array[float]":
+    """Counts that come nowhere near 2^24, where a float of 4 bytes stops counting, before they are halved."""
+    return array("f", (0.0,)) * count
