@@ -13,7 +13,7 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Cookie, FastAPI, Request, Response
+from fastapi import Cookie, FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel
 
 from spillgate import AsyncCache
@@ -46,6 +46,8 @@ products = cache.namespace("products", type=Product)
 async def load(number: int) -> Product:
     """Stands for a query that takes long: many who want the same product at once wait for one of these."""
     await asyncio.sleep(0.1)
+    if number not in database:
+        raise HTTPException(404, f"there is no product {number}")  # raised for all who wait, and not cached
     database[number].looked_up += 1
     return database[number]
 
@@ -60,6 +62,8 @@ async def product(number: int, response: Response) -> Product:
 @app.put("/products/{number}")
 async def change(number: int, price: float) -> None:
     """That a change succeeded makes the responses of its own path unreachable; what they were made from is our part."""
+    if number not in database:
+        raise HTTPException(404, f"there is no product {number}")
     database[number] = database[number].model_copy(update={"price": price})
     await load.invalidate(number)
 

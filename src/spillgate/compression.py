@@ -86,8 +86,8 @@ class Zstd:
             context = self._new_context(large=len(data) > _SMALL_BYTES)
         return _bared(context.compress(data), len(data))
 
-    def decompress(self, frame: bytes | memoryview, most_bytes: int) -> bytes:
-        """What ``frame`` holds, of ``most_bytes`` at the most.
+    def decompress(self, data: bytes | memoryview, most_bytes: int, at: int = 0) -> bytes:
+        """What the frame holds that is in ``data`` from ``at`` on; ``most_bytes`` at the most.
 
         Raises:
             OversizedFrame: it holds more, or does not say how much.
@@ -98,11 +98,13 @@ class Zstd:
         except AttributeError:
             context = self._contexts.decompress = zstandard.ZstdDecompressor(dict_data=self._small, format=_FORMAT)
         try:
-            if frame and frame[0] & _TOLD_APART:
-                length = _GATHERED[frame[0]] << 8 | frame[1]
+            first = data[at]
+            if first & _TOLD_APART:
+                length = _GATHERED[first] << 8 | data[at + 1]
                 if length > most_bytes:
                     raise OversizedFrame
-                return context.decompress(_clothed(frame, length), length)
+                return context.decompress(_clothed(data[at + _BARE_BYTES :], length), length)
+            frame = data[at:]
             # Arguments by name would take half as long again as the work itself.
             declared = zstandard.get_frame_parameters(frame, _FORMAT).content_size
             if declared > most_bytes:  # also where it is not declared: that is 2^64 - 1
@@ -138,9 +140,8 @@ def _bared(frame: bytes, length: int) -> bytes:
     return frame
 
 
-def _clothed(bare: bytes | memoryview, length: int) -> bytes:
-    """The whole frame again."""
-    block = bare[_BARE_BYTES:]
+def _clothed(block: bytes | memoryview, length: int) -> bytes:
+    """The whole frame again, of what follows a bare one's length."""
     size = len(block) << 3 | _LAST_PACKED
     if length < 256:  # noqa: PLR2004 (as above)
         return _byte_long(_BYTE_LONG, length, size & 0xFFFF, size >> 16) + block

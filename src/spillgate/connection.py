@@ -1,5 +1,7 @@
 """What both sides need of redis-py: a connection's options from the settings, and its errors turned into ours."""
 
+from types import ModuleType
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from redis import exceptions
@@ -23,21 +25,34 @@ from spillgate.errors import (
 )
 
 _SCHEMES = {"redis", "rediss", "unix"}
+_OF_URL = {"connection_class", "host", "port", "path", "db", "username", "password"}
 
 
 def connection_options(
-    settings: ServerSettings, connect_timeout_s: float | None, timeout_s: float | None
+    settings: ServerSettings,
+    driver: ModuleType,
+    connect_timeout_s: float | None,
+    timeout_s: float | None,
 ) -> dict[str, object]:
-    """The options, beside the URL, of a connection that never retries by itself.
+    """The options of a connection that never retries by itself.
+
+    ``driver`` is `redis.connection` or `redis.asyncio.connection`; what is meant for its class comes along, and the
+    class. Of a URL only where the server is and who comes counts: with the driver's own ``from_url`` its query would
+    win over all that is asked for here.
 
     Raises:
-        ConfigError: the URL needs more than a single server.
+        ConfigError: the URL needs more than a single server, or cannot be read.
     """
     scheme = urlsplit(settings.url).scheme
     if scheme not in _SCHEMES:
         message = f"{mask_url(settings.url)}: only redis://, rediss:// and unix:// servers can be used so far"
         raise ConfigError(message)
-    options: dict[str, object] = {
+    try:
+        found: dict[str, object] = cast("Any", driver).parse_url(settings.url)
+    except ValueError as error:
+        raise ConfigError(f"{mask_url(settings.url)}: {error}") from error
+    options = {name: value for name, value in found.items() if name in _OF_URL}
+    options |= {
         "socket_connect_timeout": connect_timeout_s,
         "socket_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 0),

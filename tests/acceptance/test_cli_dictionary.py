@@ -50,7 +50,7 @@ codec = "json"
 """
 CHATS = {str(number): chat(number) for number in range(400)}
 LETTERS = string.ascii_letters + string.digits
-OWN = "spillgate:dictionary:app:messages:"
+OWN = "spillgate:dictionary:{app:messages:}"
 # An application of its own, which writes until it is told to stop, and tells which dictionary it writes with.
 APPLICATION = """
 import sys, time
@@ -268,6 +268,16 @@ def test_dropping(valkey: Server, file: Path, typed: Typed, now: bool) -> None: 
     assert told.stdout == "messages has no dictionary\n" if now else "2h1m at the most" in told.stdout
 
 
+@pytest.mark.parametrize("now", [False, True], ids=["in time", "now"])
+def test_dropping_where_none_is_in_force_says_so(valkey: Server, file: Path, typed: Typed, now: bool) -> None:  # noqa: FBT001 (a case)
+    valkey.client().set(f"{OWN}#7", b"older", ex=600)
+    arguments = ("dictionary", "drop", "messages", "--config", str(file), *(["--now"] if now else []))
+    told = typed(*arguments, server=valkey)
+    assert told.stdout.startswith("messages has no dictionary in force")
+    assert ("deleted 1 of 5B" in told.stdout) == now
+    assert valkey.client().exists(f"{OWN}#7") == (not now)
+
+
 # ---- what goes wrong
 
 
@@ -315,13 +325,17 @@ def test_ctrl_c_ends_it(valkey: Server, file: Path) -> None:
     fill(valkey, file)
     valkey.freeze()
     command = [*SPILLGATE, "dictionary", "train", "messages", "--config", str(file)]
-    with subprocess.Popen(command, env=environment(valkey), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment(valkey), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             eventually(lambda: connected(process.pid), 10)
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 130
             assert process.stdout is not None
             assert process.stdout.read() == ""
+            assert process.stderr is not None
+            assert process.stderr.read() == "interrupted: nothing was stored\n"
         finally:
             process.kill()
             valkey.thaw()

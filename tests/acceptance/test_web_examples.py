@@ -60,6 +60,9 @@ def test_the_fastapi_example_caches_what_it_says(valkey: Server) -> None:
             basket = client.get("/basket", headers={"Cookie": f"visitor={visitor}"})
             assert (basket.json(), basket.headers["x-cache"]) == ({"visitor": visitor}, "BYPASS")
         assert client.get("/counts").json()["products"]["compute"] == 2
+        unknown = client.get("/products/100"), client.put("/products/100?price=5")
+        assert [answer.status_code for answer in unknown] == [404, 404]
+        assert unknown[0].json() == {"detail": "there is no product 100"}
         stored = valkey.client().keys("shop:*")
         assert stored
         assert all(valkey.client().pttl(key) > 0 for key in stored)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -67,7 +69,6 @@ def test_no_key_is_stored_without_a_ttl_whatever_is_asked_for(cache: Cache, serv
     messages.set("text", 1, ttl="10m")
     messages.set("delta", 1, ttl=timedelta(minutes=20))
     messages.set("long", 1, ttl=10**9)
-    messages.set("short", 1, ttl=-5)
     messages.set_many({"many": 1}, ttl=600)
     messages.add("added", 1)
     messages.incr("counted")
@@ -79,12 +80,23 @@ def test_no_key_is_stored_without_a_ttl_whatever_is_asked_for(cache: Cache, serv
     keys = cast("list[bytes]", client.keys("app:*"))
     for key in keys:
         assert client.pttl(key) > 0, key
-    assert eventually(lambda: client.dbsize() == 3)  # the generation, "@odd", "n"
+    assert eventually(lambda: client.keys("app:messages:*") == [b"app:messages:@1:@odd"])
+    assert {key for key in cast("list[bytes]", client.keys("spillgate:*")) if client.pttl(key) < 0} == {
+        b"spillgate:generation:app:messages:"
+    }
 
 
-def test_ttls_stay_within_the_bounds_of_the_namespace(cache: Cache) -> None:
+@pytest.mark.parametrize("ttl", [0, -5, timedelta(0), float("nan"), "0s"])
+def test_a_ttl_of_nothing_is_a_mistake(cache: Cache, ttl: float | timedelta | str) -> None:
     messages = cache.namespace("messages")
-    for ttl, wanted in ((None, 1_800), ("10m", 600), (timedelta(minutes=20), 1_200), (10**9, 7_200), (1, 300)):
+    for call in (lambda: messages.set("1", 1, ttl), lambda: messages.get_or_set("1", lambda: 1, ttl)):
+        with pytest.raises(ValueError, match="expected a TTL above 0 seconds"):
+            call()
+
+
+def test_ttls_stay_within_the_bound_of_the_namespace_and_may_be_shorter(cache: Cache) -> None:
+    messages = cache.namespace("messages")
+    for ttl, wanted in ((None, 1_800), ("10m", 600), (timedelta(minutes=20), 1_200), (10**9, 7_200), (1, 1)):
         messages.set("key", 1, ttl=ttl)
         left = messages.ttl("key")
         assert left is not None
@@ -140,7 +152,7 @@ def test_incr_counts_in_the_server(cache: Cache) -> None:
     users.set("n", 7)
     assert users.incr("n") == 8
     users.set("text", "seven")
-    with pytest.raises(ValueRefused, match="'text' is not an int"):
+    with pytest.raises(ValueRefused, match="to the value of 'text' 1 cannot be added"):
         users.incr("text")
 
 
@@ -204,7 +216,7 @@ def test_keys_may_hold_anything_that_text_can(cache: Cache, server: Server) -> N
     messages.set("@1:x", "now")
     assert messages.get("@1:x") == "now"
     assert messages.get("x") is None
-    eventually(lambda: server.client().dbsize() == 2)
+    eventually(lambda: server.client().keys("app:*") == [b"app:messages:@1:@1:x"])
 
 
 # Invalidation
@@ -221,7 +233,7 @@ def test_clear_takes_one_command_however_many_keys_there_are(cache: Cache, serve
     eventually(lambda: counted(cache).get("freed") == 5_000)
     assert messages.get("1") == "new"
     assert users.get("1") == "stays"
-    assert server.client().dbsize() == 3  # the two values, and the generation
+    assert eventually(lambda: server.client().dbsize() == 3)  # the two values, and the generation
 
 
 def test_clear_reaches_other_processes_at_once(cache: Cache, server: Server) -> None:
@@ -284,6 +296,112 @@ def test_a_flood_of_clears_frees_everything(cache: Cache, server: Server) -> Non
     assert counted(cache)["freed"] == 2_000
 
 
+def test_a_script_may_wait_until_all_is_freed(cache: Cache, server: Server) -> None:
+    messages = cache.namespace("messages")
+    messages.set_many({str(key): key for key in range(2_000)})
+    messages.clear(wait=True)
+    assert server.client().keys("app:*") == []
+
+
+def test_what_a_script_left_behind_is_freed_by_another_process(cache: Cache, server: Server) -> None:
+    messages = cache.namespace("messages")
+    messages.set_many({str(key): key for key in range(2_000)})
+    program = (
+        "import sys; from tests.caching import *; from spillgate import *; "
+        "Cache.from_url(sys.argv[1], config=parse_policy(NAMESPACES, 'test')).namespace('messages').clear()"
+    )
+    subprocess.run([sys.executable, "-c", program, server.url], check=True, env={"PYTHONPATH": "."})
+    client = server.client()
+    client.delete("spillgate:sweeping:app:messages:")  # as if the script had ended long ago
+    assert messages.get("1") is None
+    assert eventually(lambda: client.keys("app:*") == [])
+    assert eventually(lambda: client.keys("spillgate:unswept:*") == [])
+
+
+def test_a_sweep_spares_what_a_later_generation_holds(cache: Cache, server: Server) -> None:
+    """The one who sweeps does not hear by itself that another has cleared since."""
+    messages = cache.namespace("messages")
+    messages.set_many({str(key): key for key in range(20_000)})
+    messages.clear()
+    with Cache(policy_of(server)) as other:
+        theirs = other.namespace("messages")
+        theirs.clear()
+        assert theirs.set_many({f"new:{key}": key for key in range(1_000)}) == []
+        assert theirs.incr("n") == 1
+        client = server.client()
+        assert eventually(lambda: len(cast("list[bytes]", client.keys("app:*"))) == 1_001)
+        assert len(theirs.get_many([f"new:{key}" for key in range(1_000)])) == 1_000
+
+
+def test_a_cleared_generation_does_not_come_back_where_the_number_was_lost(cache: Cache, server: Server) -> None:
+    messages = cache.namespace("messages")
+    messages.clear(wait=True)
+    messages.clear(wait=True)
+    client = server.client()
+    client.set("app:messages:@1:1", b"\xc1\x10\xabgeneration1", ex=60)
+    client.delete("spillgate:generation:app:messages:")
+    messages.clear()
+    assert messages.get("1") is None
+
+
+def test_another_s_key_in_the_generation_s_place_is_no_reason_to_hang(cache: Cache, server: Server) -> None:
+    messages = cache.namespace("messages")
+    messages.clear()
+    client = server.client()
+    client.delete("spillgate:generation:app:messages:")
+    client.lpush("spillgate:generation:app:messages:", "somebody's")
+    assert messages.get("1") is None
+    assert messages.set("1", 1)
+
+
+def test_a_key_that_is_no_valid_text_is_a_key(cache: Cache) -> None:
+    messages = cache.namespace("messages")
+    assert messages.get("\udc80") is None
+    assert messages.set("\udc80", 1)
+    assert messages.get_many(["\udc80"]) == {"\udc80": 1}
+
+
+def test_incr_leaves_no_key_without_a_ttl_where_a_plan_forbids_set(server: Server) -> None:
+    client = server.client()
+    client.execute_command("ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all", "-set")
+    url = server.url.replace("redis://", "redis://app:pw@")
+    with Cache.from_url(url, config=policy_of(server)) as cache:
+        with pytest.raises(PermissionDenied):
+            cache.namespace("users").incr("n")
+        assert client.pttl("app:users:n") > 0
+
+
+def test_incr_refuses_what_cannot_be_added(cache: Cache, server: Server) -> None:
+    users = cache.namespace("users")
+    server.client().hset("app:users:hash", "a", "1")
+    users.set("full", 2**63 - 1)
+    for key, delta in (("hash", 1), ("full", 1), ("n", 10**30)):
+        with pytest.raises(ValueRefused, match="added"):
+            users.incr(key, delta)
+
+
+def test_cached_functions_renew_the_ttl_where_reading_does(server: Server) -> None:
+    with Cache(policy_of(server, NAMESPACES + "sliding = true\njitter = 0\n")) as cache:
+        users = cache.namespace("users")
+        users.get_or_set("1", lambda: 1, "20m")
+        server.client().pexpire("app:users:1", 60_000)
+        users.get_or_set("1", lambda: 1, "20m")
+        assert (users.ttl("1") or 0) > 1_190
+
+
+def test_an_untyped_function_returns_of_a_miss_what_it_returns_of_a_hit(cache: Cache) -> None:
+    users = cache.namespace("users")
+    made = {"when": datetime(2026, 1, 2, tzinfo=UTC), "pair": (1, 2), "set": {3}}
+    assert users.get_or_set("1", lambda: made) == users.get_or_set("1", lambda: made)
+
+
+def test_a_value_that_is_not_of_the_type_is_told_of(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
+    messages = cache.namespace("messages", type=Message)
+    wrong = Message(cast("Any", "one"), "text")
+    assert messages.get_or_set("1", lambda: wrong) is wrong
+    assert "not what the namespace's type says" in caplog.text
+
+
 # Interoperation
 
 
@@ -341,7 +459,7 @@ def test_the_environment_names_server_and_policy(
     ("namespaces", "name", "message"),
     [
         (NAMESPACES, "voice", "the policy has no namespace 'voice', only messages, analytics, users"),
-        ("", "voice", "the policy has no namespace 'voice', only none"),
+        ("", "voice", "there is no namespace 'voice', since there is no policy, or none that has .*: pass config="),
         ('[[namespace]]\nname = "a"\nkeys = "a:*"\n', "a", "the namespace 'a' has no ttl"),
         ('[[namespace]]\nname = "a"\nkeys = "a:*:b"\nttl = "1m"\n', "a", "no pattern that is a prefix with one star"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -282,7 +283,7 @@ def test_a_hundred_callers_in_four_processes_run_it_once(server: Server, tmp_pat
 
 def test_a_lock_whose_owner_died_delays_others_only_until_it_ends(valkey: Server) -> None:
     with Cache(policy_of(valkey, lock="1s")) as cache:
-        valkey.client().set("spillgate:lock:app:messages:1", "of a process that was killed", px=200)
+        valkey.client().set("spillgate:lock:{app:messages:1}", "of a process that was killed", px=200)
         started = time.monotonic()
         assert cache.namespace("messages").get_or_set("1", lambda: 42) == 42
         assert 0.1 < time.monotonic() - started < 0.9
@@ -290,23 +291,136 @@ def test_a_lock_whose_owner_died_delays_others_only_until_it_ends(valkey: Server
 
 def test_who_waits_longer_than_the_lock_lasts_computes_for_itself(valkey: Server) -> None:
     with Cache(policy_of(valkey, lock="200ms")) as cache:
-        valkey.client().set("spillgate:lock:app:messages:1", "of a process that hangs", px=60_000)
+        valkey.client().set("spillgate:lock:{app:messages:1}", "of a process that hangs", px=60_000)
         started = time.monotonic()
         assert cache.namespace("messages").get_or_set("1", lambda: 42) == 42
         assert 0.15 < time.monotonic() - started < 2
 
 
-def test_a_function_that_wants_its_own_result_is_not_stuck(valkey: Server) -> None:
-    with Cache(policy_of(valkey, lock="200ms")) as cache:
+def test_a_time_out_of_the_function_s_own_is_an_error_like_any_other(cache: Cache) -> None:
+    messages = cache.namespace("messages")
+    runs: list[int] = []
+
+    def fail() -> int:
+        runs.append(1)
+        time.sleep(0.05)
+        raise TimeoutError
+
+    assert all(isinstance(one, TimeoutError) for one in together(10, lambda: messages.get_or_set("1", fail)))
+    assert len(runs) == 1
+
+
+def test_when_a_computation_outlasts_the_lock_one_more_begins_not_all(valkey: Server) -> None:
+    with Cache(policy_of(valkey, timeout="2s", lock="200ms")) as cache:
         messages = cache.namespace("messages")
-        depth: list[int] = []
+        runs: list[int] = []
 
-        @messages.cached("n")
-        def recursive() -> int:
-            depth.append(1)
-            return 1 if len(depth) > 1 else recursive() + 1
+        def compute() -> int:
+            runs.append(1)
+            time.sleep(0.5)
+            return 42
 
-        assert recursive() == 2
+        assert together(30, lambda: messages.get_or_set("1", compute)) == [42] * 30
+        assert len(runs) <= 3
+
+
+def test_a_function_that_wants_its_own_result_gets_it_at_once(cache: Cache) -> None:
+    messages = cache.namespace("messages")
+    started = time.monotonic()
+    assert messages.get_or_set("1", lambda: messages.get_or_set("1", lambda: 1) + 1) == 2
+    assert time.monotonic() - started < 1
+
+
+def test_what_was_invalidated_while_it_was_computed_is_not_stored(cache: Cache) -> None:
+    messages = cache.namespace("messages")
+
+    def compute() -> str:
+        messages.delete("1")
+        return "from what was before"
+
+    assert messages.get_or_set("1", compute) == "from what was before"
+    assert messages.get("1") is None
+
+
+def test_a_refresh_in_a_fresh_process_is_stored_where_others_find_it(cache: Cache, valkey: Server) -> None:
+    cache.namespace("messages").clear()
+    with Cache(policy_of(valkey)) as fresh:
+        load = fresh.namespace("messages").cached("user:{user}")(load_user)
+        assert load.refresh(1) == 1
+        assert cache.namespace("messages").get("user:1") == 1
+
+
+def test_an_early_refresh_that_fails_leaves_the_value_that_is_there(
+    cache: Cache, valkey: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = cache.namespace("messages")
+
+    def slow() -> str:
+        time.sleep(0.1)
+        return "there"
+
+    def fail() -> str:
+        raise LookupError("the database is away")
+
+    messages.get_or_set("1", slow)
+    valkey.client().pexpire("app:messages:1", 250)
+    for _ in range(100):
+        assert messages.get_or_set("1", fail) == "there"
+    assert counted(cache).get("refresh_failed") == 1  # the next try is a second away
+    assert "messages: '1' could not be computed anew: LookupError: the database is away" in caplog.text
+
+
+def test_a_ttl_that_cannot_be_read_is_told_before_anything_is_computed(cache: Cache) -> None:
+    messages = cache.namespace("messages")
+    with pytest.raises(ConfigError, match="10 minits"):
+        messages.cached("user:{user}", ttl="10 minits")
+    with pytest.raises(ConfigError, match="10 minits"):
+        messages.get_or_set("1", lambda: pytest.fail("computed"), "10 minits")
+
+
+def test_a_cancelled_caller_leaves_no_lock_behind(valkey: Server) -> None:
+    async def main() -> None:
+        async with AsyncCache(policy_of(valkey, timeout="2s", connections=4)) as cache:
+            messages = cache.namespace("messages")
+
+            async def compute() -> int:
+                await asyncio.sleep(0.01)
+                return 1
+
+            for number in range(100):
+                task = asyncio.create_task(messages.get_or_set(str(number), compute))
+                await asyncio.sleep(0.0002 * (number % 20))
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            for _ in range(200):
+                if not valkey.client().keys("spillgate:lock:*"):
+                    return
+                await asyncio.sleep(0.01)
+            pytest.fail("locks were left behind")
+
+    asyncio.run(main())
+
+
+def test_a_forked_child_waits_for_no_thread_of_its_parent(cache: Cache) -> None:
+    messages = cache.namespace("messages")
+    begun, over = threading.Event(), threading.Event()
+
+    def compute() -> int:
+        begun.set()
+        over.wait(10)
+        return 1
+
+    thread = threading.Thread(target=lambda: messages.get_or_set("1", compute))
+    thread.start()
+    begun.wait()
+    child = os.fork()
+    if child == 0:
+        started = time.monotonic()
+        good = messages.set("1", 2) and messages.get_or_set("1", lambda: 3) == 2
+        os._exit(0 if good and time.monotonic() - started < 2 else 1)
+    over.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_what_was_computed_before_a_clear_is_not_stored_after_it(cache: Cache) -> None:
@@ -378,8 +492,9 @@ def test_a_refresh_that_fails_leaves_the_stale_value(
 
     assert messages.get_or_set("1", fail, stale="10m") == "old"
     assert eventually(lambda: "the database is away" in caplog.text)
-    assert messages.get_or_set("1", lambda: "new", stale="10m") == "old"
-    assert eventually(lambda: messages.get("1") == "new")
+    assert messages.get_or_set("1", lambda: "new", stale="10m") == "old"  # the next try is a second away
+    assert counted(cache)["refresh_failed"] == 1
+    assert eventually(lambda: messages.get_or_set("1", lambda: "new", stale="10m") == "new")
 
 
 def test_tasks_refresh_in_the_background_too(valkey: Server) -> None:

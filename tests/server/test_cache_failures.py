@@ -177,12 +177,12 @@ def test_no_call_takes_longer_than_its_limit_when_the_server_hangs(valkey: Serve
         messages = cache.namespace("messages")
         messages.set("1", 1)
         valkey.freeze()
-        for call in (lambda: messages.get("1"), lambda: messages.set("2", "x" * 200_000), lambda: messages.delete("1")):
+        for call in (lambda: messages.get("1"), lambda: messages.set("2", "x" * 200_000), lambda: messages.touch("1")):
             started = time.monotonic()
             assert not call()
             assert time.monotonic() - started < 0.1 + SLACK_S
-        valkey.thaw()
-        eventually(lambda: messages.get("1") == 1)
+        valkey.thaw()  # which may carry out what it got meanwhile
+        eventually(lambda: messages.set("1", 1) and messages.get("1") == 1)
 
 
 def test_no_call_takes_longer_than_its_limit_when_answers_trickle(valkey: Server, proxies: list[Proxy]) -> None:
@@ -266,6 +266,57 @@ def test_threads_share_a_cache(valkey: Server) -> None:
             thread.join()
         assert wrong == []
         assert len(valkey.client().client_list()) <= 5
+
+
+def test_what_could_not_be_deleted_is_deleted_when_the_server_is_back(valkey: Server) -> None:
+    with Cache(policy_of(valkey, timeout="50ms", retry="50ms")) as cache:
+        messages = cache.namespace("messages")
+        messages.set_many({"gone": "old", "changed": "old", "kept": "old"})
+        valkey.freeze()
+        assert not messages.delete("gone")
+        assert not messages.set("changed", "new")
+        valkey.thaw()
+        eventually(lambda: messages.get("kept") == "old")
+        assert messages.get("gone") is None
+        assert messages.get("changed") != "old"
+
+
+def test_of_more_than_can_be_remembered_the_namespace_is_cleared(valkey: Server) -> None:
+    with Cache(policy_of(valkey, timeout="50ms", retry="50ms")) as cache:
+        messages, users = cache.namespace("messages"), cache.namespace("users")
+        messages.set("kept", "old")
+        users.set("kept", "old")
+        valkey.freeze()
+        assert messages.delete_many(str(number) for number in range(10_500)) == 0
+        valkey.thaw()
+        eventually(lambda: users.get("kept") == "old")
+        assert messages.get("kept") is None
+
+
+def test_the_log_says_when_the_server_is_full_and_when_it_is_back(
+    valkey: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "spillgate.cache")
+    with Cache(policy_of(valkey, retry="20ms")) as cache:
+        users = cache.namespace("users")
+        assert users.set("1", 1)
+        valkey.kill()
+        users.get("1")
+        valkey.start()
+        eventually(lambda: users.set("1", 1))
+        assert "the server of the cache answers again" in caplog.text
+        valkey.client().config_set("maxmemory", "100kb")
+        assert not users.set("1", 1)
+        assert "writes are refused" in caplog.text
+
+
+def test_a_ping_asks_also_where_the_server_is_given_up(server_factory: ServerFactory) -> None:
+    server = server_factory(requirepass="right")
+    with Cache.from_url(server.url.replace("right", "wrong"), config=policy_of(server)) as cache:
+        for _ in range(5):
+            cache.namespace("messages").get("1")
+        with pytest.raises(ServerError, match="Check the user and password"):
+            cache.ping()
 
 
 # Cancelled

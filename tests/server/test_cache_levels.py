@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import pytest
 
 from spillgate import Cache, Governor
 from spillgate.model import Level
@@ -104,3 +107,22 @@ def test_the_governor_answers_a_refused_write(server_factory: ServerFactory) -> 
         assert eventually(lambda: governor.state.totals.deleted > 0)
         assert eventually(lambda: analytics.set("after", 1))
         assert users.get("1") == "kept"
+
+
+@pytest.mark.parametrize("eviction", ["allkeys-lru", "volatile-ttl"])
+def test_a_server_that_evicts_is_full_by_nature(server_factory: ServerFactory, eviction: str) -> None:
+    small = server_factory(maxmemory="5mb", maxmemory_policy=eviction)
+    with small.client().pipeline(transaction=False) as pipe:
+        for number in range(6_000):
+            pipe.set(f"filler:{number}", "x" * 1_000, ex=600)
+        pipe.execute()
+    with Cache(policy_of(small)) as cache:
+        analytics = cache.namespace("analytics")
+        for number in range(50):
+            assert analytics.set(str(number), "x" * 1_000)
+        assert cache.level is None
+        assert (analytics.ttl("49") or 0) > 800
+    declared = policy_of(small)
+    declared = replace(declared, server=replace(declared.server, limit_bytes=2_000_000))
+    with Cache(declared) as cache:
+        assert seen(cache, Level.CRITICAL)

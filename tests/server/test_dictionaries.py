@@ -39,7 +39,7 @@ priority = 1
 dictionary = true
 {more}
 """
-POINTER = "spillgate:dictionary:app:messages:"
+POINTER = "spillgate:dictionary:{app:messages:}"
 TTL_MS = dictionary_ttl_ms(4 * 30 * 60)
 CHATS = {str(number): chat(number) for number in range(400)}
 LATER = {f"later-{number}": chat(10_000 + number) for number in range(50)}

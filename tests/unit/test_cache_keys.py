@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,9 +49,36 @@ def test_what_keys_look_like() -> None:
     assert keys.value(0, "") == "app:messages:"
     assert keys.value(3, "") == "app:messages:@3:"
     assert keys.generation == "spillgate:generation:app:messages:"
-    assert keys.dictionary == "spillgate:dictionary:app:messages:"
-    assert keys.dictionary_version(7) == "spillgate:dictionary:app:messages:#7"
-    assert Keys.lock("app:messages:42") == "spillgate:lock:app:messages:42"
+    assert keys.dictionary == "spillgate:dictionary:{app:messages:}"
+    assert keys.dictionary_version(7) == "spillgate:dictionary:{app:messages:}#7"
+    assert Keys.lock("app:messages:42") == "spillgate:lock:{app:messages:42}"
+
+
+def test_in_a_cluster_a_lock_is_where_its_value_is() -> None:
+    for name in ("app:messages:42", "app:{user:7}:42", "app:messages:@3:42"):
+        assert slot_text(Keys.lock(name)) == slot_text(name)
+    keys, tagged = Keys("app:messages:"), Keys("{app}:messages:")
+    assert tagged.dictionary == "spillgate:dictionary:{app}:messages:"
+    for one in (keys, tagged):
+        places = {slot_text(name) for name in (one.dictionary, one.dictionary_version(7), Keys.lock(one.dictionary))}
+        assert len(places) == 1
+
+
+def slot_text(name: str) -> str:
+    """What of a key a Cluster hashes: what is in the first braces, if there is something, else all of it."""
+    _, opened, rest = name.partition("{")
+    tag, closed, _ = rest.partition("}")
+    return tag if opened and closed and tag else name
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [(1, r"a key is a text, got 1 \(int\)"), (None, "got None"), (b"1", r"got b'1' \(bytes\)"), (("a",), "tuple")],
+)
+@pytest.mark.parametrize("generation", [0, 3])
+def test_a_key_that_is_no_text_is_told(generation: int, key: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        Keys("app:messages:").value(generation, key)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,19 @@ def test_what_a_hook_raises_is_counted_and_goes_no_further(error: Exception) -> 
     assert counters.snapshot() == {"one": {Event.HIT: 6, Event.HOOK_ERROR: 3}}
 
 
+def test_the_first_error_of_a_hook_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    def hook(_namespace: str, _event: Event, amount: float) -> None:
+        message = f"no label for {amount}"
+        raise LookupError(message)
+
+    counters = Counters(hook)
+    for name in ("one", "two", "one"):
+        counters.of(name).count(Event.HIT, 5)
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("spillgate.cache", "WARNING")
+    assert "LookupError: no label for 5; from now on only hook_error counts it" in record.getMessage()
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_a_hook_does_not_keep_the_process_from_ending(error: type[BaseException]) -> None:
     def hook(_namespace: str, _event: Event, _amount: float) -> None:

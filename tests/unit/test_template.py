@@ -43,7 +43,17 @@ def bound(template: str, function: Callable[..., Any], args: tuple[Any, ...], kw
     except TypeError:
         return TypeError
     given_ones.apply_defaults()
-    return template.format(**given_ones.arguments)
+    values = given_ones.arguments
+    if template.count("}:") > 2:  # of {{key}}: and of more than one field
+        values = {name: quoted(f"{value}") for name, value in values.items()}
+    return template.format(**values)
+
+
+def quoted(text: str) -> str:
+    """With what the template below has between fields in the way of URLs."""
+    for one in "%{}:":
+        text = text.replace(one, f"%{ord(one):02X}")
+    return text
 
 
 def keyed(template: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | type:
@@ -57,7 +67,7 @@ def keyed(template: str, function: Callable[..., Any], args: tuple[Any, ...], kw
 @pytest.mark.parametrize("function", functions, ids=lambda one: one.__name__)
 @settings(max_examples=150)
 @given(
-    st.lists(st.sampled_from(["x", 5, None, "{y}"]), max_size=4),
+    st.lists(st.sampled_from(["x", 5, None, "{y}", "50%:"]), max_size=4),
     st.dictionaries(st.sampled_from("abcde"), st.sampled_from(["k", 7]), max_size=4),
     st.data(),
 )
@@ -97,11 +107,48 @@ def test_parts_conversions_and_formats() -> None:
     jo = User("Jo", ["x", "y"])
     assert KeyTemplate("{user.name}:{user.tags[1]}", load)(jo) == "Jo:y"
     assert KeyTemplate("{user.name!r}:{price:.3f}", load)(jo) == "'Jo':1.500"
+    assert KeyTemplate("{user.name!r}'{price:.3f}.{digits}", load)(jo) == "%27Jo%27'1%2E500.2"
+    assert KeyTemplate("{user.tags}:{digits:>{price}}", load)(User("", ["a:b"]), 3) == "['a%3Ab']:  2"
     assert KeyTemplate("{price:.{digits}f}", load)(jo, 2, 1) == "2.0"
     assert KeyTemplate("{price:.{digits}f}", load)(jo, digits=4, price=2) == "2.0000"
     assert KeyTemplate("{{{digits}}}", load)(jo, 1, 5) == "{5}"
     assert KeyTemplate("constant", load)(jo) == "constant"
     assert KeyTemplate("", load)(jo, 1, 2) == ""
+
+
+texts = st.text(st.sampled_from("ab1:/{}%3A→ü'\ud800"), max_size=6)
+
+
+@pytest.mark.parametrize(
+    "template", ["{a}:{b}", "{a}→%{b}", "x{{{a}}}{{{b}}}", "{a}3A/{b}/", "{b!s}:{a:s}", "%{a}:%3A{b}"]
+)
+@given(texts, texts, texts, texts)
+def test_different_texts_give_different_keys(template: str, a: str, b: str, c: str, d: str) -> None:
+    key = KeyTemplate(template, f_two)
+    assert (key(a, b) == key(c, d)) == ((a, b) == (c, d))
+    assert key(a, b=b) == key(b=b, a=a) == key(a, b)
+
+
+def test_what_is_quoted_and_what_is_not() -> None:
+    key = KeyTemplate("tenant:{a}:{b}", f_two)
+    assert key("a", "b:c") == "tenant:a:b%3Ac"
+    assert key("a:b", "c") == "tenant:a%3Ab:c"
+    assert key("50%", "a/b") == "tenant:50%25:a/b"
+    assert key(-1.5, ["x:y"]) == "tenant:-1.5:['x%3Ay']"
+    assert key(1, None) == key("1", "None") == "tenant:1:None"
+    assert KeyTemplate("{a}→{b}", f_two)("→", "") == "%E2%86%92→"
+    assert KeyTemplate("tenant:{a}", f_two)("a:b%", 1) == "tenant:a:b%"
+
+
+def test_arguments_that_the_template_does_not_name_are_not_even_looked_at() -> None:
+    class Silent:
+        def __format__(self, _: str) -> str:
+            raise AssertionError
+
+    def load(silent: Silent, a: str, b: str) -> None: ...
+
+    assert KeyTemplate("{a}:{b}", load)(Silent(), "x", "y") == "x:y"
+    assert KeyTemplate("{a}", load)(Silent(), "x", b="y") == "x"
 
 
 def test_methods_name_their_instance() -> None:
@@ -121,9 +168,9 @@ def test_wrapped_and_partial_functions_and_objects() -> None:
     class Loader:
         def __call__(self, number: int) -> None: ...
 
-    assert KeyTemplate("{a}{b}", wrapper)(1) == "1B"
+    assert KeyTemplate("{a}:{b}", wrapper)(1) == "1:B"
     assert KeyTemplate("{b}", partial(f_two, 1))(2) == "2"
-    assert KeyTemplate("{a}{b}", partial(f_two, b=2))(1) == "12"
+    assert KeyTemplate("{a}:{b}", partial(f_two, b=2))(1) == "1:2"
     assert KeyTemplate("{number}", Loader())(5) == "5"
     with pytest.raises(ConfigError, match=r"names 'x', which is no parameter of .*Loader"):
         KeyTemplate("{x}", Loader())
@@ -141,6 +188,10 @@ def test_wrapped_and_partial_functions_and_objects() -> None:
         ("{a", r"the key '\{a' cannot be read: expected '\}' before end of string"),
         ("a}", "cannot be read: Single '}' encountered"),
         ("{a!}", "cannot be read: "),
+        ("{a}{b}", r"has nothing that keeps \{b\} apart from what is before it, .*: put a \":\" between them"),
+        ("{a}v{b}", r"has nothing that keeps \{b\} apart"),
+        ("{a}%{b}", r"has nothing that keeps \{b\} apart"),
+        ("x:{a}{a.name}:y", r"has nothing that keeps \{a.name\} apart"),
     ],
 )
 def test_a_template_that_cannot_be_filled_in_is_told_at_once(template: str, said: str) -> None:

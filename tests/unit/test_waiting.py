@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spillgate.cache.waiting import Abandoned, AsyncFlights, AsyncHands, Flights, Hands
+from spillgate.cache.waiting import Abandoned, AsyncFlights, AsyncHands, Flights, Hands, TookTooLong
 from tests.servers import eventually
 
 if TYPE_CHECKING:
@@ -29,25 +29,69 @@ class Broken(Exception):
 
 def test_who_boards_first_leads_and_the_others_get_what_lands() -> None:
     flights: Flights[int] = Flights()
-    leader = flights.board("key")
-    assert leader.leads
+    flight, leads = flights.board("key")
+    assert leads
     with ThreadPoolExecutor(8) as pool:
         followers = [flights.board("key") for _ in range(8)]
-        assert not any(one.leads for one in followers)
-        waiting = [pool.submit(one.result, SOON_S) for one in followers]
-        leader.land(5)
+        assert followers == [(flight, False)] * 8
+        waiting = [pool.submit(one.result, SOON_S) for one, _ in followers]
+        flight.land(5)
         assert [one.result(SOON_S) for one in waiting] == [5] * 8
-    assert flights.board("other").leads
-    flights.clear("key")
-    flights.clear("key")
-    assert flights.board("key").leads
+    assert flights.board("other")[1]
+    flights.clear("key", flight)
+    flights.clear("key", flight)
+    another, leads = flights.board("key")
+    assert leads
+    flights.clear("key", flight)
+    assert flights.board("key") == (another, False)
+
+
+def test_in_place_of_a_flight_that_takes_too_long_one_leads_another_and_the_rest_join_that() -> None:
+    flights: Flights[int] = Flights()
+    slow, _ = flights.board("key")
+    another, leads = flights.board("key", slow)
+    assert leads
+    assert flights.board("key", slow) == (another, False)
+    flights.clear("key", slow)
+    assert flights.board("key") == (another, False)
+
+
+def test_a_flight_that_is_dropped_is_joined_by_nobody() -> None:
+    flights: Flights[int] = Flights()
+    flight, _ = flights.board("key")
+    flights.drop("key")
+    flights.drop("none")
+    assert flight.dropped
+    assert flights.board("key")[1]
+
+
+def test_the_leader_is_told_that_it_would_wait_for_itself() -> None:
+    flights: Flights[int] = Flights()
+    flight, _ = flights.board("key")
+    assert flight.mine()
+    with ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(flight.mine).result()
+
+    async def main() -> None:
+        flights: AsyncFlights[int] = AsyncFlights()
+        flight, _ = flights.board("key")
+        assert flight.mine()
+        other = asyncio.create_task(asyncio.to_thread(lambda: None))
+        await other
+
+        async def asks() -> bool:
+            return flight.mine()
+
+        assert not await asyncio.create_task(asks())
+
+    asyncio.run(main())
 
 
 def test_of_many_threads_one_leads() -> None:
     with ThreadPoolExecutor(16) as pool:
         for _ in range(50):
             flights: Flights[int] = Flights()
-            assert sum(one.leads for one in pool.map(flights.board, ["key"] * 32)) == 1
+            assert sum(leads for _, leads in pool.map(flights.board, ["key"] * 32)) == 1
 
 
 @pytest.mark.parametrize(
@@ -63,7 +107,7 @@ def test_all_who_wait_in_threads_fail_likewise_or_are_told_that_the_work_was_giv
     error: BaseException, told: type[Exception]
 ) -> None:
     flights: Flights[int] = Flights()
-    leader, follower = flights.board("key"), flights.board("key")
+    (leader, _), (follower, _) = flights.board("key"), flights.board("key")
     leader.fail(error)
     with pytest.raises(told):
         follower.result(SOON_S)
@@ -71,8 +115,8 @@ def test_all_who_wait_in_threads_fail_likewise_or_are_told_that_the_work_was_giv
 
 def test_a_thread_does_not_wait_longer_than_it_said() -> None:
     flights: Flights[int] = Flights()
-    leader, follower = flights.board("key"), flights.board("key")
-    with pytest.raises(TimeoutError):
+    (leader, _), (follower, _) = flights.board("key"), flights.board("key")
+    with pytest.raises(TookTooLong):
         follower.result(0.01)
     leader.land(5)
     assert follower.result(0) == 5
@@ -84,17 +128,23 @@ def test_a_thread_does_not_wait_longer_than_it_said() -> None:
 def test_tasks_get_what_lands() -> None:
     async def main() -> None:
         flights: AsyncFlights[int] = AsyncFlights()
-        leader = flights.board("key")
+        leader, leads = flights.board("key")
         followers = [flights.board("key") for _ in range(8)]
-        assert leader.leads
-        assert not any(one.leads for one in followers)
-        waiting = [asyncio.create_task(one.result(SOON_S)) for one in followers]
+        assert leads
+        assert followers == [(leader, False)] * 8
+        waiting = [asyncio.create_task(one.result(SOON_S)) for one, _ in followers]
         await asyncio.sleep(0)
         leader.land(5)
         assert await asyncio.gather(*waiting) == [5] * 8
-        flights.clear("key")
-        flights.clear("key")
-        assert flights.board("key").leads
+        flights.clear("key", leader)
+        flights.clear("key", leader)
+        another, leads = flights.board("key", leader)
+        assert leads
+        assert flights.board("key", leader) == (another, False)
+        flights.clear("key", leader)
+        flights.drop("key")
+        assert another.dropped
+        assert flights.board("key")[1]
 
     asyncio.run(main())
 
@@ -107,7 +157,7 @@ def test_all_tasks_that_wait_fail_likewise_or_are_told_that_the_work_was_given_u
 ) -> None:
     async def main() -> None:
         flights: AsyncFlights[int] = AsyncFlights()
-        leader, *followers = [flights.board("key") for _ in range(4)]
+        leader, *followers = [flights.board("key")[0] for _ in range(4)]
         waiting = [asyncio.create_task(one.result(SOON_S)) for one in followers]
         await asyncio.sleep(0)
         leader.fail(error)
@@ -119,8 +169,8 @@ def test_all_tasks_that_wait_fail_likewise_or_are_told_that_the_work_was_given_u
 async def computed(flights: AsyncFlights[int], work: Callable[[], Coroutine[None, None, int]]) -> tuple[int, bool]:
     """The value, and whether this caller computed it, by the way that namespaces go about it."""
     while True:
-        flight = flights.board("key")
-        if not flight.leads:
+        flight, leads = flights.board("key")
+        if not leads:
             try:
                 return await flight.result(SOON_S), False
             except Abandoned:
@@ -134,7 +184,7 @@ async def computed(flights: AsyncFlights[int], work: Callable[[], Coroutine[None
             flight.land(value)
             return value, True
         finally:
-            flights.clear("key")
+            flights.clear("key", flight)
 
 
 def test_when_the_leader_is_cancelled_one_of_those_who_wait_takes_over() -> None:
@@ -168,12 +218,12 @@ def test_when_the_leader_is_cancelled_one_of_those_who_wait_takes_over() -> None
 def test_when_one_who_waits_is_cancelled_nobody_else_notices() -> None:
     async def main() -> None:
         flights: AsyncFlights[int] = AsyncFlights()
-        leader, impatient, patient = (flights.board("key") for _ in range(3))
+        leader, impatient, patient = (flights.board("key")[0] for _ in range(3))
         waiting = [asyncio.create_task(one.result(SOON_S)) for one in (impatient, patient)]
         await asyncio.sleep(0)
         waiting[0].cancel()
-        with pytest.raises(TimeoutError):
-            await flights.board("key").result(0.01)
+        with pytest.raises(TookTooLong):
+            await flights.board("key")[0].result(0.01)
         leader.land(5)
         assert await waiting[1] == 5
 
@@ -184,11 +234,11 @@ def test_each_event_loop_has_its_own_flights() -> None:
     flights: AsyncFlights[int] = AsyncFlights()
 
     async def leads() -> bool:
-        leader, follower = flights.board("key"), flights.board("key")
+        (leader, leads), (_, follows_too) = flights.board("key"), flights.board("key")
         await asyncio.sleep(0)
-        assert not follower.leads
+        assert not follows_too
         leader.land(1)
-        return leader.leads
+        return leads
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(asyncio.run, [leads() for _ in range(4)]))
@@ -200,10 +250,11 @@ def test_a_failure_that_nobody_waits_for_warns_of_nothing() -> None:
     async def main() -> None:
         flights: AsyncFlights[int] = AsyncFlights()
         for error in (Broken("x"), asyncio.CancelledError()):
-            flights.board("key").fail(error)
-            flights.clear("key")
-        leader, follower = flights.board("key"), flights.board("key")
-        with pytest.raises(TimeoutError):
+            flight, _ = flights.board("key")
+            flight.fail(error)
+            flights.clear("key", flight)
+        (leader, _), (follower, _) = flights.board("key"), flights.board("key")
+        with pytest.raises(TookTooLong):
             await follower.result(0.001)
         leader.fail(Broken("too late"))
 
@@ -220,7 +271,7 @@ def test_a_failure_that_nobody_waits_for_warns_of_nothing() -> None:
 def test_a_flight_that_landed_or_failed_is_over() -> None:
     async def main() -> None:
         flights: AsyncFlights[int] = AsyncFlights()
-        leader, follower = flights.board("key"), flights.board("key")
+        (leader, _), (follower, _) = flights.board("key"), flights.board("key")
         leader.land(5)
         leader.fail(Broken("x"))
         leader.land(6)
@@ -228,7 +279,7 @@ def test_a_flight_that_landed_or_failed_is_over() -> None:
 
     asyncio.run(main())
     flights: Flights[int] = Flights()
-    leader, follower = flights.board("key"), flights.board("key")
+    (leader, _), (follower, _) = flights.board("key"), flights.board("key")
     leader.land(5)
     leader.fail(Broken("x"))
     leader.land(6)

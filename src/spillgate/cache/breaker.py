@@ -2,6 +2,8 @@
 
 import threading
 
+from spillgate.cache.forking import register
+
 
 class Breaker:
     """Closed, it lets everybody through. After ``failures`` in a row it is open: nobody, but one every ``retry_s``.
@@ -9,13 +11,18 @@ class Breaker:
     Times are of a monotonic clock that the caller hands in. Safe from any thread.
     """
 
-    __slots__ = ("_failed", "_failures", "_lock", "_retry_at_s", "_retry_s")
+    __slots__ = ("__weakref__", "_failed", "_failures", "_lock", "_retry_at_s", "_retry_s")
 
     def __init__(self, failures: int, retry_s: float) -> None:
         self._failures = failures
         self._retry_s = retry_s
         self._failed = 0
         self._retry_at_s = 0.0
+        self.forget()
+        register(self)
+
+    def forget(self) -> None:
+        """Begin anew after a fork."""
         self._lock = threading.Lock()
 
     @property

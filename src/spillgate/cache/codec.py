@@ -246,7 +246,7 @@ class Codec(Generic[T]):
                 raise Unreadable(Reason.DICTIONARY, number)
             zstd = dictionary.zstd
         try:
-            return zstd.decompress(data[at:], self._most_bytes)
+            return zstd.decompress(data, self._most_bytes, at)
         except OversizedFrame as error:
             raise Unreadable(Reason.OVERSIZED) from error
         except DamagedFrame as error:

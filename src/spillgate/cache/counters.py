@@ -5,10 +5,15 @@ systems that want them pushed (`spillgate.integrations.prometheus`, `spillgate.i
 """
 
 import enum
+import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
+
+from spillgate.cache.forking import register
+
+_logger = logging.getLogger("spillgate.cache")
 
 
 class Event(enum.StrEnum):
@@ -28,6 +33,8 @@ class Event(enum.StrEnum):
     """A caller who got what another one in this process, or another process, computed."""
     REFRESH = "refresh"
     """A value computed anew before it was gone."""
+    REFRESH_FAILED = "refresh_failed"
+    """Computing a value anew raised an error; the one that was there was served."""
     PLAIN_BYTES = "plain_bytes"
     """The amount is the size of a value that was set, before compression."""
     STORED_BYTES = "stored_bytes"
@@ -77,12 +84,26 @@ class Counters:
     def __init__(self, hook: Hook | None = None) -> None:
         self._hook = hook
         self._counts: dict[str, dict[Event, float]] = {}
+        self._complained = False
+        self.forget()
+        register(self)
+
+    def forget(self) -> None:
+        """Begin anew after a fork."""
         self._adding = threading.Lock()
 
     def of(self, namespace: str) -> "NamespaceCounters":
         """The counters of one namespace, to be kept by who counts."""
         with self._adding:
-            return NamespaceCounters(namespace, self._counts.setdefault(namespace, {}), self._hook)
+            return NamespaceCounters(namespace, self._counts.setdefault(namespace, {}), self._hook, self.complain)
+
+    def complain(self, error: Exception) -> None:
+        """Log what a hook raised, the first time that one does: the rest is counted."""
+        if not self._complained:
+            self._complained = True
+            _logger.warning(
+                "the hook of a cache raised %s: %s; from now on only hook_error counts it", type(error).__name__, error
+            )
 
     def snapshot(self) -> Mapping[str, Mapping[Event, float]]:
         """All counts so far, by namespace and event; events that did not happen are left out."""
@@ -93,9 +114,12 @@ class Counters:
 class NamespaceCounters:
     """Counts for one namespace. Two threads that count at once may lose one: a lock would cost more than that."""
 
-    __slots__ = ("_counts", "_hook", "_namespace")
+    __slots__ = ("_complain", "_counts", "_hook", "_namespace")
 
-    def __init__(self, namespace: str, counts: dict[Event, float], hook: Hook | None) -> None:
+    def __init__(
+        self, namespace: str, counts: dict[Event, float], hook: Hook | None, complain: Callable[[Exception], None]
+    ) -> None:
+        self._complain = complain
         self._namespace = namespace
         self._counts = counts
         self._hook = hook
@@ -109,5 +133,6 @@ class NamespaceCounters:
         if self._hook is not None:
             try:
                 self._hook(self._namespace, event, amount)
-            except Exception:  # noqa: BLE001 (a request must not fail because of its metrics)
+            except Exception as error:  # noqa: BLE001 (a request must not fail because of its metrics)
                 counts[Event.HOOK_ERROR] = counts.get(Event.HOOK_ERROR, 0) + 1
+                self._complain(error)

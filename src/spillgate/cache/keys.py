@@ -5,7 +5,8 @@ between, ``app:messages:@3:42``, so that one increment makes all that was there 
 with ``@`` always has its generation before it, so none can be taken for another.
 
 The library's own keys begin with ``spillgate:``. They match no namespace, so no governor deletes them; those of
-generations and of current dictionaries have no TTL, since they must outlive what they are for.
+generations and of current dictionaries have no TTL, since they must outlive what they are for. What is in braces
+decides in which slot of a Cluster a key is: a lock is where its value is, a namespace's dictionaries are in one place.
 """
 
 import re
@@ -42,15 +43,24 @@ def prefix_of(policy: NamespacePolicy) -> str:
 class Keys:
     """The names of one namespace's keys."""
 
-    __slots__ = ("dictionary", "generation", "prefix")
+    __slots__ = ("dictionary", "generation", "prefix", "sweeping", "unswept")
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.generation = f"{OWN_PREFIX}generation:{prefix}"
-        self.dictionary = f"{OWN_PREFIX}dictionary:{prefix}"
+        self.unswept = f"{OWN_PREFIX}unswept:{prefix}"
+        self.sweeping = f"{OWN_PREFIX}sweeping:{prefix}"
+        self.dictionary = f"{OWN_PREFIX}dictionary:{_tagged(prefix)}"
 
     def value(self, generation: int, key: str) -> str:
-        """The key of a value."""
+        """The key of a value.
+
+        Raises:
+            TypeError: ``key`` is no text.
+        """
+        if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] (who calls may not check types)
+            message = f"a key is a text, got {key!r:.100} ({type(key).__name__})"
+            raise TypeError(message)
         if generation or key[:1] == "@":
             return f"{self.prefix}@{generation}:{key}"
         return self.prefix + key
@@ -72,4 +82,9 @@ class Keys:
     @staticmethod
     def lock(name: str) -> str:
         """The key of the lock under which the value of the key ``name`` is computed."""
-        return f"{OWN_PREFIX}lock:{name}"
+        return f"{OWN_PREFIX}lock:{_tagged(name)}"
+
+
+def _tagged(name: str) -> str:
+    """The name as a hash tag; one that has a brace of its own has a tag already."""
+    return name if "{" in name else f"{{{name}}}"

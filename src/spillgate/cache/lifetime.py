@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import overload
 
 from spillgate.config import NamespacePolicy
 from spillgate.errors import ConfigError
@@ -16,28 +17,39 @@ Ttl = float | timedelta | str
 _LEAST_S = 0.001
 
 
-def seconds_of(ttl: Ttl) -> float:
-    """The seconds of a TTL.
+@overload
+def seconds_of(ttl: Ttl) -> float: ...
+@overload
+def seconds_of(ttl: Ttl | None) -> float | None: ...
+def seconds_of(ttl: Ttl | None) -> float | None:
+    """The seconds of a TTL; None of none.
 
     Raises:
         UnitError: it is a text, and no duration.
-        ValueError: it is not a number.
+        ValueError: it is not a number of seconds above 0.
     """
-    if isinstance(ttl, str):
-        return parse_duration(ttl)
-    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else float(ttl)
-    if seconds != seconds:  # noqa: PLR0124 (that is how a NaN tells)
-        message = f"expected a TTL in seconds, got {ttl!r}"
+    if ttl is None:
+        return None
+    seconds = (
+        parse_duration(ttl)
+        if isinstance(ttl, str)
+        else (ttl.total_seconds() if isinstance(ttl, timedelta) else float(ttl))
+    )
+    if not seconds > 0:  # also where it is not a number
+        message = f"expected a TTL above 0 seconds, got {ttl!r}; to have no value, delete it"
         raise ValueError(message)
     return seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """TTLs of one namespace, in seconds: within its bounds, a little random, shorter under pressure."""
+    """TTLs of one namespace, in seconds: within its bound, a little random, shorter under pressure.
+
+    What a caller asks for is bounded from above. A shorter TTL than ``min_ttl``, which is a bound for who changes the
+    policy, is the caller's right: a session or a code that is to end soon must not live longer.
+    """
 
     ttl_s: float
-    min_ttl_s: float
     max_ttl_s: float
     emergency_ttl_s: float
     critical_ttl_s: float
@@ -54,7 +66,6 @@ class Lifetime:
         try:
             return cls(
                 _given(policy.ttl_s),
-                _given(policy.min_ttl_s),
                 _given(policy.max_ttl_s),
                 _given(policy.emergency_ttl_s),
                 _given(policy.critical_ttl_s),
@@ -80,7 +91,11 @@ class Lifetime:
         bounds and level let it. ``chance`` gives a number from 0 to 1 by which the key expires sooner, so that keys
         written together do not expire together. A protected namespace keeps its TTLs at any level.
         """
-        return max(_LEAST_S, self._longest(level, ttl_s, stale_s) * (1 - self.jitter * chance()))
+        return self.jittered(self.longest(level, ttl_s, stale_s), chance)
+
+    def jittered(self, longest_s: float, chance: Callable[[], float] = random.random) -> float:
+        """The TTL of one of the keys that get ``longest_s`` at the most."""
+        return max(_LEAST_S, longest_s * (1 - self.jitter * chance()))
 
     def stale_part(self, level: Level, ttl_s: float | None, stale_s: float) -> float:
         """How much of the TTL that `at` gives is for serving a stale value: less than asked for where it is cut.
@@ -91,7 +106,7 @@ class Lifetime:
         stale_s = self._bounded_stale(ttl_s, stale_s)
         if not stale_s:
             return 0.0
-        return self._longest(level, ttl_s, stale_s) * stale_s / (self._bounded(ttl_s) + stale_s)
+        return self.longest(level, ttl_s, stale_s) * stale_s / (self._bounded(ttl_s) + stale_s)
 
     def cap(self, level: Level) -> float | None:
         """The longest TTL that a key may get at ``level``, None where the level caps nothing."""
@@ -100,12 +115,13 @@ class Lifetime:
         return self.critical_ttl_s if level >= Level.CRITICAL else self.emergency_ttl_s
 
     def _bounded(self, ttl_s: float | None) -> float:
-        return self.ttl_s if ttl_s is None else min(max(ttl_s, self.min_ttl_s), self.max_ttl_s)
+        return self.ttl_s if ttl_s is None else min(max(ttl_s, _LEAST_S), self.max_ttl_s)
 
     def _bounded_stale(self, ttl_s: float | None, stale_s: float) -> float:
         return max(0.0, min(stale_s, self.max_ttl_s - self._bounded(ttl_s)))
 
-    def _longest(self, level: Level, ttl_s: float | None, stale_s: float) -> float:
+    def longest(self, level: Level, ttl_s: float | None, stale_s: float) -> float:
+        """What `at` gives where chance takes nothing off."""
         cap = self.cap(level)
         if cap is None and not stale_s:
             return self._bounded(ttl_s)

@@ -32,6 +32,28 @@ class Lock:
             self._held_since_s = None
         return self._held_since_s is not None
 
+    def renew(self) -> tuple[tuple[str | int, ...], ...]:
+        """The commands by which it lasts as long again: none where it is not held."""
+        if self._held_since_s is None:
+            return ()
+        self._held_since_s = monotonic()
+        return (("PEXPIRE", self._name, int(self._lock_s * 1000)),)
+
+    def shorten(self, seconds: float) -> tuple[tuple[str | int, ...], ...]:
+        """The commands by which it ends soon: none where it is not held."""
+        if self._held_since_s is None:
+            return ()
+        self._held_since_s = None
+        return (("PEXPIRE", self._name, int(seconds * 1000)),)
+
+    def look(self) -> tuple[str, str]:
+        """The command that tells who holds it; for one that may have been taken unnoticed."""
+        return ("GET", self._name)
+
+    def leave(self, holder: Reply) -> tuple[tuple[str, ...], ...]:
+        """The commands that give it back where that is us."""
+        return (("UNLINK", self._name),) if holder == self._token.encode() else ()
+
     def release(self) -> tuple[tuple[str, ...], ...]:
         """The commands that give it back: none where it is not held, or may be somebody else's by now."""
         if self._held_since_s is None or monotonic() - self._held_since_s > _SURE * self._lock_s:

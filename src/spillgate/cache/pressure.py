@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Iterable
 
+from spillgate.cache.forking import register
 from spillgate.config import NamespacePolicy, Policy
 from spillgate.model import Level
 
@@ -23,6 +24,7 @@ _OOM_S = 5.0
 # More than one refusal of the same burst says nothing new.
 _OOM_STEP_S = 0.1
 _WAKE_S = 1.0
+_POLICY = re.compile(rb"maxmemory_policy:([a-z-]+)")
 _FIELD = re.compile(rb"(used_memory|maxmemory|mem_not_counted_for_evict):(\d+)")
 
 
@@ -44,6 +46,11 @@ class Pressure:
         self._seen_at_s = 0.0
         self._oom_at_s = float("-inf")
         self._wake_at_s = float("-inf")
+        self.forget()
+        register(self)
+
+    def forget(self) -> None:
+        """Begin anew after a fork."""
         self._lock = threading.Lock()
 
     @property
@@ -68,11 +75,14 @@ class Pressure:
     def saw(self, info: object, now_s: float) -> None:
         """Take in a reply to INFO memory; anything else means that the server does not tell."""
         fields = {name: int(value) for name, value in _FIELD.findall(info)} if isinstance(info, bytes) else {}
-        limits = [size for size in (self._declared_bytes, fields.get(b"maxmemory")) if size]
+        maxmemory = None if _evicts(info) else fields.get(b"maxmemory")
+        limits = [size for size in (self._declared_bytes, maxmemory) if size]
         with self._lock:
             if b"used_memory" not in fields or not limits:
-                self._look_at_s = now_s + _BLIND_LOOK_S
-                self._settle(Level.CRITICAL if now_s - self._oom_at_s < _OOM_S else None)
+                remembered = now_s - self._oom_at_s < _OOM_S
+                # While a refusal is remembered, the next look ends that in time.
+                self._look_at_s = now_s + (LOOK_S if remembered else _BLIND_LOOK_S)
+                self._settle(Level.CRITICAL if remembered else None)
                 return
             used = fields[b"used_memory"] - fields.get(b"mem_not_counted_for_evict", 0)
             before, seconds = self._used_bytes, now_s - self._seen_at_s
@@ -115,6 +125,12 @@ class Pressure:
     def _deepen(self, steps: int) -> None:
         self._depth = min(max(0, self._depth + steps), len(self._order))
         self.shed = frozenset(self._order[: self._depth])
+
+
+def _evicts(info: object) -> bool:
+    """Whether the server makes room by itself, so that being full is what it is like."""
+    policy = _POLICY.search(info) if isinstance(info, bytes) else None
+    return policy is not None and policy[1] != b"noeviction"
 
 
 def _shed_order(namespaces: Iterable[NamespacePolicy]) -> tuple[str, ...]:

@@ -60,7 +60,8 @@ def train(request: Request, *, dry_run: bool, if_decayed: bool) -> Exit:
     try:
         with _space(request) as space, _progress() as on_progress:
             ended = _trained(space, on_progress, dry_run=dry_run, if_decayed=if_decayed)
-    except KeyboardInterrupt:  # what it may have stored so far has a TTL
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: nothing was stored\n")  # but for what has a TTL and is not in force
         return Exit.INTERRUPTED
     ended = replace(ended, seconds=time.monotonic() - began_s)
     if request.as_json:
@@ -100,7 +101,14 @@ def drop(request: Request, *, now: bool) -> Exit:
         emit(_names(space) | {"dropped": there.current, "deleted": now} | _listing_document(there))
     elif not there.versions and there.current is None:
         show(f"{request.namespace} has no dictionary")
+    elif there.current is None and not now:
+        show(
+            f"{request.namespace} has no dictionary in force, so there is nothing to do; values written with an "
+            f"earlier one can be read until they expire, {format_duration(kept_s)} at the most"
+        )
     elif now:
+        if there.current is None:
+            show(f"{request.namespace} has no dictionary in force")
         size = format_bytes(sum(version.size_bytes for version in there.versions))
         show(f"deleted {len(there.versions)} of {size}: values written with them are misses from now on")
     else:

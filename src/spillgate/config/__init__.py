@@ -1,7 +1,7 @@
 """The policy: what the policy file, the environment and the command line say, as frozen values."""
 
 from spillgate.config.presets import PRESETS
-from spillgate.config.reading import load_policy, parse_policy
+from spillgate.config.reading import check_url, load_policy, parse_policy
 from spillgate.config.settings import (
     SETTINGS,
     CacheSettings,
@@ -29,6 +29,7 @@ __all__ = [
     "ServerSettings",
     "Setting",
     "Verify",
+    "check_url",
     "load_policy",
     "parse_policy",
 ]

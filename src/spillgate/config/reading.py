@@ -82,6 +82,20 @@ def parse_policy(
     )
 
 
+def check_url(url: str, source: str) -> str:
+    """The URL of a server, where it is one that a policy file may name; errors name ``source``.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    read = next(one.read for one in SETTINGS if (one.table, one.key) == ("server", "url"))
+    try:
+        read(url)
+    except ConfigError as error:
+        raise ConfigError(str(error), source=source) from error
+    return url
+
+
 @dataclass(frozen=True, slots=True)
 class _Given:
     """A value as it was written, and where."""

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from spillgate.config import Policy, load_policy, parse_policy
+from spillgate.config import Policy, check_url, load_policy, parse_policy
 from spillgate.config.settings import MIN_TTL_DIVISOR
 from spillgate.errors import ConfigError
 
@@ -93,10 +93,11 @@ def _policy(config: Mapping[str, Any], options: Mapping[str, Any]) -> Policy:
 
 def _with_url(policy: Policy, config: Mapping[str, Any]) -> Policy:
     """The policy, for the server that Flask-Caching's own settings name, if they do."""
-    url = config.get("CACHE_REDIS_URL")
+    url, setting = config.get("CACHE_REDIS_URL"), "CACHE_REDIS_URL"
     if not url and config.get("CACHE_REDIS_HOST"):
         password = config.get("CACHE_REDIS_PASSWORD")
         login = f":{quote(password, safe='')}@" if password else ""
         place = f"{config['CACHE_REDIS_HOST']}:{config.get('CACHE_REDIS_PORT', 6379)}"
         url = f"redis://{login}{place}/{config.get('CACHE_REDIS_DB', 0)}"
-    return replace(policy, server=replace(policy.server, url=url)) if url else policy
+        setting = "CACHE_REDIS_HOST, _PORT, _DB"
+    return replace(policy, server=replace(policy.server, url=check_url(url, setting))) if url else policy

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
 from redis import Redis, exceptions
+from redis import connection as redis_connection
 from redis.connection import ConnectionInterface, ConnectionPool
 
 from spillgate.config import ServerSettings
@@ -212,6 +213,6 @@ def _as_it_is(reply: object, **_options: object) -> object:
 
 
 def _connection_pool(settings: ServerSettings, *, protocol: int) -> ConnectionPool:
-    from_url: Callable[..., ConnectionPool] = cast("Any", ConnectionPool).from_url
-    options = connection_options(settings, settings.connect_timeout_s, settings.timeout_s)
-    return from_url(settings.url, protocol=protocol, **options)
+    make_pool: Callable[..., ConnectionPool] = cast("Any", ConnectionPool)
+    options = connection_options(settings, redis_connection, settings.connect_timeout_s, settings.timeout_s)
+    return make_pool(protocol=protocol, **options)

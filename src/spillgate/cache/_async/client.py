@@ -1,6 +1,6 @@
 """Commands to the server, or word at once that it is not to be had."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
@@ -23,6 +23,7 @@ Command = tuple[str | bytes | int, ...]
 _pack: Callable[[Command], bytes] = cast("Any", hiredis).pack_command
 _LOOK = _pack(("INFO", "memory"))
 _COMPLAIN_S = 60.0
+_MOST_OWED = 10_000
 
 
 class AsyncClient:
@@ -39,25 +40,31 @@ class AsyncClient:
         self.recorder = recorder
         self._wire = AsyncWire(policy.server, policy.cache)
         self._counter = counters.of(SERVER)
-        self._complain_at_s = 0.0
+        self._complain_at_s: dict[str, float] = {}
+        self._owed: dict[str, None] = {}
+        self._owed_clears: dict[str, None] = {}
+        self._patience_s = policy.cache.timeout_s / 2
+        self._away = False
 
     async def aclose(self) -> None:
         """Close the connections; the client may be used again."""
         await self._wire.aclose()
 
-    async def send(self, *commands: Command, repeatable: bool = True) -> list[Reply]:
+    async def send(self, *commands: Command, repeatable: bool = True, anyway: bool = False) -> list[Reply]:
         """The replies to the commands, in one round trip; a command that failed has its `ServerError` in place.
 
-        ``repeatable`` says that they may be sent twice where a connection was lost.
+        ``repeatable`` says that they may be sent twice where a connection was lost, ``anyway`` that the server is tried
+        also where it is given up.
 
         Raises:
             ServerError: the server was not reached, did not answer in time, or is given up for now.
         """
         now_s = monotonic()
-        if not self.breaker.admits(now_s):
+        if not self.breaker.admits(now_s) and not anyway:
             raise ServerUnreachable
-        packed = b"".join(map(_pack, commands))
-        count = len(commands)
+        owed = self._take_owed() if self._owed or self._owed_clears else ()
+        packed = b"".join(map(pack, (*owed, *commands) if owed else commands))
+        count = len(owed) + len(commands)
         looks = self.pressure.claim_look(now_s)
         if looks:
             packed += _LOOK
@@ -66,17 +73,41 @@ class AsyncClient:
             packed += published
         try:
             replies = await self._wire.exchange(packed, count + looks + bool(published), repeatable=repeatable)
-        except NoConnectionFree:
-            raise
-        except ServerError as error:
-            self._give_up(error)
+        except BaseException as error:
+            self._owe_again(owed)
+            # One that was cancelled after a while would have waited longer: its caller is less patient than we are.
+            if isinstance(error, ServerError) or monotonic() - now_s > self._patience_s:
+                self._give_up(error)
             raise
         self.breaker.succeeded()
+        if self._away:
+            self._away = False
+            logger.info("the server of the cache answers again")
         if published:
             replies.pop()  # whether it was published makes no difference to anybody here
         if looks:
             self.pressure.saw(replies.pop(), now_s)
-        return replies
+        return replies[len(owed) :] if owed else replies
+
+    def owe(self, names: Sequence[str], generation: str | None = None) -> None:
+        """The values of these keys are out of date and could not be deleted: it is done before anything else is asked.
+
+        So many are remembered. Where there are more, the namespace is cleared by the key of its ``generation``, if that
+        is given; else the old values live on.
+        """
+        if len(self._owed) + len(names) <= _MOST_OWED:
+            self._owed.update(dict.fromkeys(names))
+        elif generation is not None:
+            self._owed_clears[generation] = None
+
+    def _take_owed(self) -> tuple[Command, ...]:
+        names, self._owed = tuple(self._owed), {}
+        clears, self._owed_clears = tuple(self._owed_clears), {}
+        return (*((("UNLINK", *names),) if names else ()), *(("INCR", generation) for generation in clears))
+
+    def _owe_again(self, owed: Iterable[Command]) -> None:
+        for command, *names in owed:
+            (self._owed if command == "UNLINK" else self._owed_clears).update(dict.fromkeys(map(str, names)))
 
     async def look(self) -> None:
         """Look at the server's memory, if it is time to, with no command to go along with.
@@ -91,17 +122,18 @@ class AsyncClient:
         """Whether the server refused a write for want of memory; the governor is told, if there is one."""
         if not isinstance(reply, OutOfMemory):
             return False
+        self.complain("writes are refused: the server is at its memory limit", "oom")
         if self.pressure.refused(monotonic()):
             with suppress(ServerError):
                 await self.send(("PUBLISH", WAKE_CHANNEL, "oom"))
         return True
 
-    def complain(self, error: ServerError) -> None:
-        """Log what went wrong, once a minute at the most: it is counted as well."""
+    def complain(self, error: object, kind: str = "down") -> None:
+        """Log what went wrong, once a minute at the most for each ``kind``: it is counted as well."""
         now_s = monotonic()
-        if now_s >= self._complain_at_s:
-            self._complain_at_s = now_s + _COMPLAIN_S
-            logger.warning("the cache goes on without its server: %s", error)
+        if now_s >= self._complain_at_s.get(kind, 0.0):
+            self._complain_at_s[kind] = now_s + _COMPLAIN_S
+            logger.warning("the cache goes on without its server: %s" if kind == "down" else "%s", error)
 
     def _publication(self, now_s: float) -> bytes:
         """The command that publishes what is recorded; nothing where it is another's turn, or the server is short."""
@@ -112,9 +144,22 @@ class AsyncClient:
         except Exception:  # noqa: BLE001 (a request must not fail because of what is noted about it)
             logger.warning("what the cache has recorded could not be published", exc_info=True)
             return b""
-        return b"" if command is None else _pack(command)
+        return b"" if command is None else pack(command)
 
-    def _give_up(self, error: ServerError) -> None:
+    def _give_up(self, error: BaseException) -> None:
+        if isinstance(error, NoConnectionFree):
+            self.complain(error)  # which says nothing about the server
+            return
+        self._away = True
         if self.breaker.failed(monotonic()):
             self._counter.count(Event.BREAKER_OPEN)
-        self.complain(error)
+        self.complain(error if isinstance(error, ServerError) else "it does not answer in the time of its callers")
+
+
+def pack(command: Command) -> bytes:
+    """A command as it is sent. A text that is not valid is sent all the same: it is somebody's key."""
+    try:
+        return _pack(command)
+    except UnicodeEncodeError:
+        parts = (part.encode(errors="surrogatepass") if isinstance(part, str) else part for part in command)
+        return _pack(tuple(parts))

@@ -3,10 +3,10 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Final, NoReturn, Self, TypeVar, overload
 
 from spillgate.cache._sync.client import Client
 from spillgate.cache._sync.namespace import Namespace
@@ -17,11 +17,14 @@ from spillgate.cache.recorder import Recorder
 from spillgate.cache.recording import Recording
 from spillgate.cache.waiting import Hands
 from spillgate.cache.wire import failed
-from spillgate.config import Policy, load_policy
-from spillgate.errors import ConfigError
+from spillgate.config import Policy, check_url, load_policy
+from spillgate.errors import ConfigError, mask_url
 from spillgate.model import Level
 
 T = TypeVar("T")
+
+# Where what describes a type is defined (list[int], int | None, Any), if it is no class.
+_OF_TYPES: Final = frozenset({"types", "typing", "typing_extensions"})
 
 
 class Cache:
@@ -43,6 +46,7 @@ class Cache:
         self._client = Client(policy, self._counters, Recorder() if record else None)
         self._hands = Hands()
         self._spaces: dict[str, Space] = {}
+        self._views: dict[tuple[str, Any, bool], Namespace[Any]] = {}
         self._making = threading.Lock()
 
     @classmethod
@@ -62,12 +66,24 @@ class Cache:
         Raises:
             ConfigError: the policy file cannot be used, or the URL.
         """
+        if url is not None:
+            check_url(url, "url")
         if isinstance(config, Policy):
             policy = config if url is None else replace(config, server=replace(config.server, url=url))
         else:
             path = None if config is None else Path(config)
             policy = load_policy(path, env=os.environ, flags={"url": url})
         return cls(policy, hook=hook, record=record)
+
+    def __repr__(self) -> str:
+        """Where it is, without the password, and what is in it."""
+        names = ", ".join(one.name for one in self.policy.namespaces) or "none"
+        return f"<{type(self).__name__} {mask_url(self.policy.server.url)}, namespaces: {names}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be sent to another process, or copied."""
+        message = "a cache is made in each process: make it there, with the same URL and policy, instead of sending it"
+        raise TypeError(message)
 
     def __enter__(self) -> Self:
         """Nothing to do: connections are made when they are needed."""
@@ -93,11 +109,18 @@ class Cache:
         is read is checked to be one, and is a miss where it is not. With ``migrate``, values that django-redis wrote
         (but for pickles) and plain JSON are read as well.
 
+        Asked again for the same, it gives the same object.
+
         Raises:
             ConfigError: the policy has no such namespace, it has no TTL, its keys cannot be made from its patterns, or
                 it cannot hold that type.
         """
-        return Namespace(self._space(name), type, read_foreign if migrate else None)
+        view = (name, type, migrate)
+        try:
+            found = self._views.get(view)
+        except TypeError:  # some types cannot be told apart by hashing
+            return self._made(view)
+        return self._views.setdefault(view, self._made(view)) if found is None else found
 
     @property
     def level(self) -> Level | None:
@@ -124,18 +147,35 @@ class Cache:
         Raises:
             ServerError: it is not, or does not let us in.
         """
-        (reply,) = self._client.send(("PING",))
+        (reply,) = self._client.send(("PING",), anyway=True)
         if failed(reply):
             raise reply
+
+    def _made(self, view: tuple[str, Any, bool]) -> Namespace[Any]:
+        name, type_, migrate = view
+        if type(type_).__module__ not in _OF_TYPES and not isinstance(type_, type | None):
+            raise ConfigError(
+                f"the namespace {name!r} was given an instance of {type(type_).__name__} for a type: pass the class"
+            )
+        return Namespace(self._space(name), type_, read_foreign if migrate else None)
 
     def _space(self, name: str) -> Space:
         with self._making:
             if name not in self._spaces:
                 known = {one.name: one for one in self.policy.namespaces}
                 if name not in known:
-                    there = ", ".join(known) or "none"
-                    raise ConfigError(f"the policy has no namespace {name!r}, only {there}: add it to the policy file")
+                    raise ConfigError(_unknown(name, known))
                 self._spaces[name] = Space(
                     known[name], self._client, self._counters, self._hands, self.policy.cache.lock_s
                 )
             return self._spaces[name]
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    """What to say of a namespace that there is not."""
+    if known:
+        return f"the policy has no namespace {name!r}, only {', '.join(known)}: add it to the policy file"
+    return (
+        f"there is no namespace {name!r}, since there is no policy, or none that has namespaces: pass config=, or set "
+        "SPILLGATE_CONFIG to the path of a policy file"
+    )

@@ -3,7 +3,7 @@
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from time import monotonic
 from types import MethodType
@@ -17,7 +17,7 @@ from spillgate.cache.lifetime import Ttl, seconds_of
 from spillgate.cache.lock import Lock
 from spillgate.cache.template import KeyTemplate
 from spillgate.cache.track import HIT
-from spillgate.cache.waiting import Abandoned, Flight, Flights, logger, sleep
+from spillgate.cache.waiting import Abandoned, Flight, Flights, TookTooLong, sleep
 from spillgate.cache.wire import Reply, failed
 from spillgate.errors import ServerError, ValueRefused
 
@@ -30,6 +30,8 @@ S = TypeVar("S")
 _FIRST_LOOK_S: Final = 0.004
 _LAST_LOOK_S: Final = 0.1
 _LOOK_GROWTH: Final = 1.5
+# After a refresh that failed the value that is there is served for so long before the next is tried.
+_PAUSE_S: Final = 1.0
 # -log(1 - x) of the largest x below 1.
 _MOST_CHANCE: Final = 37
 
@@ -39,7 +41,7 @@ class Wish(NamedTuple, Generic[T]):
 
     key: str
     compute: Callable[[], T]
-    ttl: Ttl | None = None
+    ttl_s: float | None = None
     stale_s: float = 0.0
 
 
@@ -72,7 +74,7 @@ class Namespace(Store[T]):
         background. What ``compute`` raises is raised for all who wait. A value that may not be stored is returned all
         the same, and counted.
         """
-        return self._wanted(Wish(key, compute, ttl, 0.0 if stale is None else seconds_of(stale)))
+        return self._wanted(Wish(key, compute, seconds_of(ttl), seconds_of(stale) or 0.0))
 
     @overload
     def cached(
@@ -93,34 +95,50 @@ class Namespace(Store[T]):
         Raises:
             ConfigError: ``key`` names what is no parameter.
         """
-        stale_s = 0.0 if stale is None else seconds_of(stale)
+        ttl_s, stale_s = seconds_of(ttl), seconds_of(stale) or 0.0
 
         def decorate(function: Callable[P, T]) -> Cached[P, T]:
-            return Cached(self, function, key if callable(key) else KeyTemplate(key, function), ttl, stale_s)
+            return Cached(self, function, key if callable(key) else KeyTemplate(key, function), ttl_s, stale_s)
 
         return decorate
 
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Delete several values; how many there were. What is being computed in this process is not stored for them.
+
+        Where the server fails it is made up for as soon as that answers again, by this process.
+        """
+        wanted = list(dict.fromkeys(keys))
+        deleted = super().delete_many(wanted)
+        generation = self._space.generation
+        for key in wanted:
+            self._flights.drop(self._space.keys.value(generation, key))
+        return deleted
+
     def _wanted(self, wish: Wish[T]) -> T:
+        instead: Flight[T] | None = None
         while True:
-            found, work = None, self._computed
+            work: Callable[[Flight[T], Wish[T]], T] = self._computed
+            generation, found = self._space.generation, None
             try:
-                found = self._find(wish)
+                generation, found = self._find(wish)
             except ServerError as error:
                 self._dropped(error)
                 work = self._computed_alone
             if found is not None:
-                return self._served(found, wish)
-            space = self._space
-            name = space.keys.value(space.generation, wish.key)
-            flight = self._flights.board(name)
-            if flight.leads:
-                return self._flown(flight, name, partial(work, wish))
+                return self._served(found, generation, wish)
+            name = self._space.keys.value(generation, wish.key)
+            flight, leads = self._flights.board(name, instead)
+            if leads:
+                return self._flown(flight, name, partial(work, flight, wish))
+            if flight.mine():
+                return self._compute(_Place(wish, None, None))  # a function that wants its own result
             try:
-                value = flight.result(space.lock_s)
+                value = flight.result(self._space.lock_s)
             except Abandoned:
                 continue
-            except TimeoutError:
-                return self._compute(wish, None, space.generation)
+            except TookTooLong:
+                instead = flight  # the first who says so leads anew, and all others wait for him
+                continue
             self._count(Event.SHARED)
             self._track.read(wish.key, HIT)
             return value
@@ -136,77 +154,94 @@ class Namespace(Store[T]):
             flight.land(value)
             return value
         finally:
-            self._flights.clear(name)
+            self._flights.clear(name, flight)
 
-    def _find(self, wish: Wish[T]) -> _Found | None:
-        """What the cache has; a miss is counted by who computes the value.
+    def _find(self, wish: Wish[T]) -> tuple[int, _Found | None]:
+        """The generation, and what the cache has; a miss is counted by who computes the value.
 
         Raises:
             ServerError: the server failed.
         """
-        data, left_ms = self._space.read(wish.key, _left)
-        return self._found(data, left_ms, wish)
+        more = (_left, partial(self._renewal, ttl_s=wish.ttl_s, stale_s=wish.stale_s)) if self._sliding else (_left,)
+        generation, (data, left_ms, *_) = self._space.read(wish.key, *more)
+        return generation, self._found(data, left_ms, wish)
 
     def _found(self, data: Reply, left_ms: Reply, wish: Wish[T]) -> _Found | None:
         if data is None or (value := self._decoded(data)) is MISSING:
             return None
-        return _Found(value, self._space.fresh_s(left_ms, wish.ttl, wish.stale_s), cost_of(data), len(data))
+        return _Found(value, self._space.fresh_s(left_ms, wish.ttl_s, wish.stale_s), cost_of(data), len(data))
 
-    def _served(self, found: _Found, wish: Wish[T]) -> T:
+    def _served(self, found: _Found, generation: int, wish: Wish[T]) -> T:
         """A value that was there; it may be time to compute it anew."""
         self._count(Event.HIT if found.fresh_s > 0 else Event.STALE)
         self._track.read(wish.key, found.stored_bytes)
         cost_s = self._last_cost_s if found.cost_s is None else found.cost_s
         if not is_due(found.fresh_s, cost_s):
             return found.value
-        name = self._space.keys.value(self._space.generation, wish.key)
-        flight = self._flights.board(name)
-        if not flight.leads:
+        name = self._space.keys.value(generation, wish.key)
+        flight, leads = self._flights.board(name)
+        if not leads:
             return found.value
+        refresh = partial(self._flown, flight, name, partial(self._refreshed, flight, generation, wish))
+        if wish.stale_s:
 
-        def refresh() -> T:
-            return self._flown(flight, name, lambda: self._refreshed(wish))
+            def over() -> None:
+                self._flights.clear(name, flight)
+                flight.fail(Abandoned())
 
-        if not wish.stale_s:
-            try:
-                return refresh()
-            except Abandoned:
-                return found.value
-        if not self._space.hands.take(refresh):
-            self._flights.clear(name)
-            flight.fail(Abandoned())
-        return found.value
+            if not self._space.hands.take(partial(self._tried, refresh, wish), then=over):
+                over()
+            return found.value
+        value = self._tried(refresh, wish)
+        return found.value if value is MISSING else value
 
-    def _refreshed(self, wish: Wish[T]) -> T:
+    def _tried(self, refresh: Callable[[], T], wish: Wish[T]) -> Any:
+        """What a refresh gives; `MISSING` where another process is at it, or it fails: there is a value yet."""
+        try:
+            return refresh()
+        except Abandoned:
+            pass
+        except Exception as error:  # noqa: BLE001 (whatever the function raises)
+            self._count(Event.REFRESH_FAILED)
+            what = f"{self.name}: {wish.key!r} could not be computed anew: {type(error).__name__}: {error}"
+            self._space.client.complain(what, f"{self.name} refresh")
+        return MISSING
+
+    def _refreshed(self, flight: Flight[T], generation: int, wish: Wish[T]) -> T:
         """The value computed anew.
 
         Raises:
             Abandoned: another process is at it.
         """
         space = self._space
-        generation = space.generation
         lock = Lock(space.keys.lock(space.keys.value(generation, wish.key)), space.lock_s)
         try:
-            (reply,) = space.client.send(lock.take(), repeatable=False)
+            (reply,) = space.take(lock)
         except ServerError as error:
             raise Abandoned from error
         if not lock.taken(reply):
             raise Abandoned
-        value = self._compute(wish, lock, generation)
+        try:
+            value = self._compute(_Place(wish, flight, generation, lock))
+        except Exception:
+            self._send(lock.shorten(_PAUSE_S))  # there is a value: nobody has to try again at once
+            raise
+        finally:
+            self._send(lock.release())
         self._count(Event.REFRESH)
         return value
 
-    def _computed(self, wish: Wish[T]) -> T:
+    def _computed(self, flight: Flight[T], wish: Wish[T]) -> T:
         """The missing value, computed here under the lock of all processes, or by who has that."""
         space = self._space
         deadline_s, pause_s = monotonic() + space.lock_s, _FIRST_LOOK_S
-        lock: Lock | None = None
+        generation, lock = space.generation, None
         while monotonic() < deadline_s:
             try:
-                lock, (locked, data, left_ms) = space.read_locked(wish.key)
+                generation, lock, (locked, data, left_ms) = space.read_locked(wish.key)
             except ServerError as error:
                 self._dropped(error)
-                return self._computed_alone(wish)
+                return self._computed_alone(flight, wish)
             taken = lock.taken(locked)
             found = self._found(data, left_ms, wish)
             if found is not None:
@@ -220,38 +255,55 @@ class Namespace(Store[T]):
             pause_s = min(_LAST_LOOK_S, pause_s * _LOOK_GROWTH)
         self._count(Event.MISS)
         self._track.read(wish.key, 0)
-        return self._compute(wish, lock, space.generation)
+        try:
+            return self._compute(_Place(wish, flight, generation, lock))
+        finally:
+            if lock is not None:
+                self._send(lock.release())
 
-    def _computed_alone(self, wish: Wish[T]) -> T:
+    def _computed_alone(self, flight: Flight[T], wish: Wish[T]) -> T:
         """The missing value, computed and not stored: who has waited for the server in vain does not wait again."""
         self._count(Event.MISS)
-        value = self._compute(wish, None, None)
+        value = self._compute(_Place(wish, flight, None))
         self._count(Event.DROP)
         return value
 
-    def _compute(self, wish: Wish[T], lock: Lock | None, generation: int | None) -> T:
-        """Compute a value, store it for the generation it was wanted in, if there is one, and give the lock back."""
-        started_s = monotonic()
+    def _renewed(self, wish: Wish[T]) -> T:
+        """The value computed now, and stored."""
+        generation: int | None = None
         try:
-            value = wish.compute()
-        except BaseException:
-            if lock is not None:
-                self._send(lock.release())
-            raise
+            generation = self._space.learn()
+        except ServerError as error:
+            self._dropped(error)
+        return self._compute(_Place(wish, None, generation))
+
+    def _compute(self, place: "_Place[T]") -> T:
+        """Compute a value, and store it where it belongs."""
+        wish, lock = place.wish, place.lock
+        started_s = monotonic()
+        value = wish.compute()
         cost_s = self._last_cost_s = monotonic() - started_s
         self._count(Event.COMPUTE)
         self._count(Event.COMPUTE_SECONDS, cost_s)
-        if generation is None:
-            return value
-        release = lock.release() if lock is not None else ()
         try:
             encoded = self._encoded(value, cost_s)
         except ValueRefused as error:
-            logger.warning("a value of %r was computed and not stored: %s", wish.key, error)
-            self._send(release)
-        else:
-            self._write({wish.key: encoded}, wish.ttl, wish.stale_s, release, generation, cost_s=cost_s)
-        return value
+            what = f"{self.name}: the value of {wish.key!r} was computed and not stored: {error}"
+            self._space.client.complain(what, f"{self.name} refused")
+            return value
+        if place.generation is not None and not (place.flight is not None and place.flight.dropped):
+            release = lock.release() if lock is not None else ()
+            self._write({wish.key: encoded}, wish.ttl_s, wish.stale_s, release, place.generation, cost_s=cost_s)
+        return self._read_back(value, encoded)  # so that a caller gets the same of a miss as of a hit
+
+
+class _Place(NamedTuple, Generic[T]):
+    """Where a computed value belongs: whose wish it was, for which generation (None: nowhere), under which lock."""
+
+    wish: Wish[T]
+    flight: Flight[T] | None
+    generation: int | None
+    lock: Lock | None = None
 
 
 class Cached(Generic[P, T]):
@@ -262,13 +314,13 @@ class Cached(Generic[P, T]):
         namespace: Namespace[T],
         function: Callable[P, T],
         key: Callable[P, str],
-        ttl: Ttl | None,
+        ttl_s: float | None,
         stale_s: float,
     ) -> None:
         self.key = key
         """The key of a call, by the call's arguments."""
         self._namespace = namespace
-        self._ttl = ttl
+        self._ttl_s = ttl_s
         self._stale_s = stale_s
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", type(function).__name__)
@@ -285,7 +337,7 @@ class Cached(Generic[P, T]):
         if instance is None:
             return self
         function, key = MethodType(self.__wrapped__, instance), cast("Any", partial(self.key, instance))
-        return Cached(self._namespace, function, key, self._ttl, self._stale_s)
+        return Cached(self._namespace, function, key, self._ttl_s, self._stale_s)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result, from the cache where it is there."""
@@ -297,12 +349,11 @@ class Cached(Generic[P, T]):
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Compute the result for these arguments now, and store it."""
-        wish, namespace = self._wish(*args, **kwargs), self._namespace
-        return namespace._compute(wish, None, namespace._space.generation)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return self._namespace._renewed(self._wish(*args, **kwargs))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     def _wish(self, *args: P.args, **kwargs: P.kwargs) -> Wish[T]:
         function = self.__wrapped__
-        return Wish(self.key(*args, **kwargs), lambda: function(*args, **kwargs), self._ttl, self._stale_s)
+        return Wish(self.key(*args, **kwargs), lambda: function(*args, **kwargs), self._ttl_s, self._stale_s)
 
 
 def _left(name: str) -> tuple[str, str]:

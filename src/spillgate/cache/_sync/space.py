@@ -2,29 +2,32 @@
 """What all views of one namespace share: its keys by generation, its dictionaries, its TTLs, its counters."""
 
 import math
-from collections.abc import Callable, Sequence
-from time import monotonic, time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from time import time
 from typing import Final
 
 from spillgate.cache._sync.client import Client, Command
 from spillgate.cache._sync.dictionaries import Dictionaries
+from spillgate.cache._sync.sweeping import Sweeper
 from spillgate.cache._sync.training import Trainer
 from spillgate.cache.codec import Encoded
 from spillgate.cache.counters import Counters, Event
 from spillgate.cache.keys import Keys, prefix_of
-from spillgate.cache.lifetime import Lifetime, Ttl, seconds_of
+from spillgate.cache.lifetime import Lifetime
 from spillgate.cache.lock import Lock
 from spillgate.cache.recorder import BLIND
 from spillgate.cache.waiting import Hands, sleep
 from spillgate.cache.wire import Reply, failed
 from spillgate.config import NamespacePolicy
+from spillgate.errors import ServerError
+from spillgate.model import Level
 
 MakeCommands = Callable[[str, str], Sequence[Command]]
 """Commands on a value, made from its key and the name that this has in the server."""
 
-_SCAN_COUNT: Final = 500
-# The sweep of an old generation leaves the server to others for this many times as long as it took it.
-_SWEEP_REST: Final = 4.0
+# A lock that may have been taken unnoticed is looked for after this long, when its command surely has been read.
+_SETTLED_S: Final = 0.05
 _INCR_AT_LIMIT: Final = "#!lua flags=allow-oom\nreturn redis.call('INCR', KEYS[1])"
 
 
@@ -54,8 +57,7 @@ class Space:
         self._now: tuple[int, bytes | None] = (0, None)
         self.dictionaries = Dictionaries(policy.name, self.keys, client, hands, self.lifetime.max_ttl_s)
         self.trainer = Trainer(policy, self.keys, client, self.dictionaries, self.lifetime.max_ttl_s)
-        self._sweeping = False
-        self._unswept = False
+        self.sweeper = Sweeper(self.keys, client, self.counter, hands, self.lifetime.max_ttl_s)
         self._asks = (self.keys.generation, self.keys.dictionary) if policy.dictionary else (self.keys.generation,)
 
     @property
@@ -63,25 +65,30 @@ class Space:
         """The generation that was last seen."""
         return self._now[0]
 
-    def ttl_ms(self, ttl: Ttl | None = None, stale_s: float = 0.0) -> int:
+    def ttl_ms(self, ttl_s: float | None = None, stale_s: float = 0.0) -> int:
         """The milliseconds that a key written now gets; ``stale_s`` of them are for serving it when it is stale."""
-        level = self.client.pressure.effective
-        if self.lifetime.cap(level) is not None:
-            self.counter.count(Event.SHORTENED)
-        ttl_s = None if ttl is None else seconds_of(ttl)
-        return max(1, int(self.lifetime.at(level, ttl_s, stale_s) * 1000))
+        return next(self.ttls_ms(ttl_s, stale_s))
 
-    def fresh_s(self, left_ms: Reply, ttl: Ttl | None, stale_s: float) -> float:
+    def ttls_ms(self, ttl_s: float | None = None, stale_s: float = 0.0) -> Iterator[int]:
+        """As `ttl_ms`, of as many keys as are written now."""
+        level = self.client.pressure.effective
+        longest_s = self.lifetime.longest(level, ttl_s, stale_s)
+        shortened = longest_s < self.lifetime.longest(Level.NORMAL, ttl_s, stale_s)
+        while True:
+            if shortened:
+                self.counter.count(Event.SHORTENED)
+            yield max(1, int(self.lifetime.jittered(longest_s) * 1000))
+
+    def fresh_s(self, left_ms: Reply, ttl_s: float | None, stale_s: float) -> float:
         """The seconds until a value is stale, of those until it is gone; infinite where they are not known."""
         if not isinstance(left_ms, int) or left_ms < 0:
             return math.inf
         if not stale_s:
             return left_ms / 1000
-        ttl_s = None if ttl is None else seconds_of(ttl)
         return left_ms / 1000 - self.lifetime.stale_part(self.client.pressure.effective, ttl_s, stale_s)
 
-    def read(self, key: str, *more: Callable[[str], Command]) -> list[Reply]:
-        """The stored bytes of a value (None: there is none), and the replies to ``more`` commands on its key.
+    def read(self, key: str, *more: Callable[[str], Command]) -> tuple[int, list[Reply]]:
+        """The generation, and the stored bytes of a value (None: there is none) with the replies to ``more`` commands.
 
         Raises:
             ServerError: the server failed.
@@ -95,7 +102,7 @@ class Space:
                 raise first
             replies[0] = first[1]
             if first[0] == told or not self._changed(first[0], generation):
-                return replies
+                return generation, replies
 
     def read_many(self, keys: Sequence[str], *more: Callable[[str], Command]) -> tuple[list[Reply], list[Reply]]:
         """As `read`, of several keys: all values, then the replies to ``more`` of each key in turn."""
@@ -110,8 +117,8 @@ class Space:
             if first[0] == told or not self._changed(first[0], generation):
                 return first[1:], rest
 
-    def read_locked(self, key: str) -> tuple[Lock, list[Reply]]:
-        """Try to become the one who computes a value; the lock, and the value and its TTL as of after that.
+    def read_locked(self, key: str) -> tuple[int, Lock, list[Reply]]:
+        """Try to become the one who computes a value: the generation, the lock, then the value and its TTL.
 
         The lock comes first, so that who gets it sees what the one before has stored. It is one of this generation.
 
@@ -122,13 +129,35 @@ class Space:
             generation, told = self._now
             name = self.keys.value(generation, key)
             lock = Lock(self.keys.lock(name), self.lock_s)
-            locked, first, left_ms = self.client.send(
-                lock.take(), ("MGET", self.keys.generation, name), ("PTTL", name), repeatable=False
-            )
+            locked, first, left_ms = self.take(lock, ("MGET", self.keys.generation, name), ("PTTL", name))
             if failed(first):
                 raise first
             if first[0] == told or not self._changed(first[0], generation):
-                return lock, [locked, first[1], left_ms]
+                return generation, lock, [locked, first[1], left_ms]
+
+    def take(self, lock: Lock, *more: Command) -> list[Reply]:
+        """The replies to taking a lock, and to ``more`` commands.
+
+        Where the reply does not come, the lock may be ours without our knowing, and would hold up others until it ends:
+        so it is looked for in the background.
+
+        Raises:
+            ServerError: the server failed.
+        """
+        try:
+            return self.client.send(lock.take(), *more, repeatable=False)
+        except BaseException:
+            if self.client.breaker.open:
+                raise
+            self.hands.take(lambda: self._leave(lock))
+            raise
+
+    def _leave(self, lock: Lock) -> None:
+        sleep(_SETTLED_S)
+        with suppress(ServerError):
+            (holder,) = self.client.send(lock.look())
+            if commands := lock.leave(holder):
+                self.client.send(*commands)
 
     def change(
         self,
@@ -161,27 +190,48 @@ class Space:
             if now[0] == told or not self._changed(now[0], generation) or pinned is not None:
                 return replies
 
-    def next_generation(self) -> None:
+    def owe(self, keys: Iterable[str], *, all_of_them: bool) -> None:
+        """The values of these keys are out of date, and could not be deleted or replaced.
+
+        ``all_of_them`` says that rather the whole namespace is to be cleared than one of them forgotten.
+        """
+        generation = self.generation
+        names = [self.keys.value(generation, key) for key in keys]
+        self.client.owe(names, self.keys.generation if all_of_them else None)
+
+    def learn(self) -> int:
+        """Ask the server which generation it is.
+
+        Raises:
+            ServerError: the server failed.
+        """
+        self.change((), lambda _key, _name: ())
+        return self.generation
+
+    def next_generation(self, *, wait: bool) -> None:
         """Make all values unreachable, at once and for everybody; what they take is freed in the background.
 
         Raises:
             ServerError: the server failed; they may still be reachable.
         """
         increment = ("INCR", self.keys.generation)
-        (reply,) = self.client.send(increment)
+        reply, _ = self.client.send(increment, self.sweeper.note)
         if self.client.refused(reply):
             (reply,) = self.client.send(("EVAL", _INCR_AT_LIMIT, 1, self.keys.generation))
             if failed(reply):
                 # An old server at its limit: room first.
-                self._sweep()
+                self.sweeper.sweep(spare=False)
                 (reply,) = self.client.send(increment)
+        if not failed(reply) and reply <= self.generation:
+            # The server had lost it: of a number that was used before there may be values left.
+            (reply,) = self.client.send(("INCRBY", self.keys.generation, int(time())))
         if failed(reply):
             raise reply
         self._take(b"%d" % reply)
-        self._unswept = True
-        if not self._sweeping:
-            self._sweeping = True
-            self.hands.take(self._free, always=True)
+        if wait:
+            self.sweeper.sweep()
+        else:
+            self.sweeper.begin()
 
     def note(self, encoded: Encoded) -> None:
         """Keep an eye on what the current dictionary wins; where that is much less than it was, train another."""
@@ -195,45 +245,17 @@ class Space:
             # The server lost it, by eviction maybe, and values of any earlier generation may still be there. A number
             # that was never used hides them all; seconds since 1970 are more than anybody has counted to.
             (made,) = self.client.send(("SET", self.keys.generation, int(time()), "NX"))
-            return not failed(made)
+            return made is not None and not failed(made)
         if not found.isdigit():
             return False  # somebody else's key; without generations then
-        self._take(found)
+        if self._take(found):
+            self.sweeper.look()
         return int(found) != assumed
 
-    def _take(self, found: bytes) -> None:
-        if int(found) != self.generation:
+    def _take(self, found: bytes) -> bool:
+        """Go on with a generation; whether it is another one."""
+        another = int(found) != self.generation
+        if another:
             self.track.clear()
         self._now = (int(found), found)  # both at once: others read them meanwhile
-
-    def _free(self) -> None:
-        """Delete what earlier generations left, again if there is another meanwhile."""
-        try:
-            while self._unswept:
-                self._unswept = False
-                self._sweep(rest=_SWEEP_REST)
-        finally:
-            self._sweeping = False
-
-    def _sweep(self, rest: float = 0.0) -> None:
-        """Delete the namespace's keys of other generations than this, a few at a time; of this as well without a rest.
-
-        No list of them is kept anywhere, which could leak: they are found by walking the keys. ``rest`` is how many
-        times as long as it took the server is left to others.
-        """
-        cursor: bytes | int = 0
-        while True:
-            started_s = monotonic()
-            (page,) = self.client.send(("SCAN", cursor, "MATCH", self.keys.pattern, "COUNT", _SCAN_COUNT))
-            if failed(page):
-                raise page
-            cursor, names = page
-            old = [name for name in names if not rest or self.keys.generation_of(name) != self.generation]
-            if old:
-                (freed,) = self.client.send(("UNLINK", *old))
-                if failed(freed):
-                    raise freed
-                self.counter.count(Event.FREED, freed)
-            if int(cursor) == 0:
-                return
-            sleep(rest * (monotonic() - started_s))
+        return another

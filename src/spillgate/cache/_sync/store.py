@@ -11,7 +11,7 @@ from spillgate.cache._sync.client import Command
 from spillgate.cache._sync.space import Space
 from spillgate.cache.codec import MAGIC, Codec, Encoded, ForeignReader, Reason, Unreadable, dictionary_of, is_int
 from spillgate.cache.counters import Event
-from spillgate.cache.lifetime import Ttl
+from spillgate.cache.lifetime import Ttl, seconds_of
 from spillgate.cache.track import HIT
 from spillgate.cache.wire import Reply, failed
 from spillgate.errors import ServerError, ValueRefused
@@ -22,6 +22,7 @@ D = TypeVar("D")
 # So many keys go to the server in one exchange; the time limit is for each of those.
 _BATCH: Final = 500
 MISSING: Final = object()
+_INT64: Final = 1 << 63
 _ENVELOPE_BYTES: Final = 5
 _EVENT_OF: Final = {reason: Event(reason.value) for reason in Reason}
 
@@ -39,6 +40,7 @@ class Store(Generic[T]):
         self._count = space.counter.count
         self._track = space.track
         self._sliding = space.policy.sliding
+        self._typed = type_ is not Any
         self._migrates = foreign is not None and space.policy.codec is not config.Codec.JSON
 
     @property
@@ -54,9 +56,9 @@ class Store(Generic[T]):
         """The value of ``key``, or ``default``."""
         try:
             if self._sliding:
-                data, _ = self._space.read(key, self._renewal)
+                _, (data, _) = self._space.read(key, self._renewal)
             else:
-                (data,) = self._space.read(key)
+                _, (data,) = self._space.read(key)
         except ServerError as error:
             self._dropped(error)
             self._count(Event.MISS)
@@ -81,12 +83,14 @@ class Store(Generic[T]):
                 self._count(Event.MISS, len(batch))
                 continue
             before = len(found)
+            sizes: list[int] = []
             for key, data in zip(batch, stored, strict=True):
                 if data is None or (value := self._decoded(data)) is MISSING:
-                    self._track.read(key, 0)
+                    sizes.append(0)
                 else:
                     found[key] = value
-                    self._track.read(key, len(data))
+                    sizes.append(len(data))
+            self._track.read_many(batch, sizes)
             hits = len(found) - before
             self._count(Event.HIT, hits)
             self._count(Event.MISS, len(batch) - hits)
@@ -99,13 +103,14 @@ class Store(Generic[T]):
             ValueTooLarge: it takes more than ``max_value``.
             ValueRefused: it is binary, a file, or cannot be written.
         """
-        return not self._write({key: self._encoded(value)}, ttl)
+        return not self._write({key: self._encoded(value)}, seconds_of(ttl))
 
     def set_many(self, values: Mapping[str, T], ttl: Ttl | None = None) -> list[str]:
         """Store several values as `set` does; the keys of those that were not stored."""
         lost: list[str] = []
+        ttl_s = seconds_of(ttl)
         for batch in batches(values):
-            lost += self._write({key: self._encoded(values[key]) for key in batch}, ttl)
+            lost += self._write({key: self._encoded(values[key]) for key in batch}, ttl_s)
         return lost
 
     def delete(self, key: str) -> bool:
@@ -113,10 +118,13 @@ class Store(Generic[T]):
         return self.delete_many((key,)) == 1
 
     def delete_many(self, keys: Iterable[str]) -> int:
-        """Delete several values; how many there were."""
+        """Delete several values; how many there were.
+
+        Where the server fails it is made up for as soon as that answers again, by this process.
+        """
         deleted = 0
         for batch in batches(dict.fromkeys(keys)):
-            replies = self._ask(batch, _unlink, 0)
+            replies = self._unlinked(batch)
             deleted += sum(replies)
             for key in compress(batch, replies):
                 self._track.delete(key)
@@ -135,7 +143,7 @@ class Store(Generic[T]):
 
     def touch(self, key: str, ttl: Ttl | None = None) -> bool:
         """Give a value a new TTL, as if it was stored now; whether there was one."""
-        ttl_ms = self._space.ttl_ms(ttl)
+        ttl_ms = self._space.ttl_ms(seconds_of(ttl))
         renewed, head = self._ask(
             (key,), lambda name: (("PEXPIRE", name, ttl_ms), ("GETRANGE", name, 0, _ENVELOPE_BYTES - 1)), 0, 2
         )
@@ -152,7 +160,7 @@ class Store(Generic[T]):
             ValueRefused: as of `set`.
         """
         encoded = self._encoded(value)
-        ttl_ms = self._space.ttl_ms(ttl)
+        ttl_ms = self._space.ttl_ms(seconds_of(ttl))
         (reply,) = self._space.change(
             (key,), lambda _, name: (("SET", name, encoded.data, "PX", ttl_ms, "NX"),), repeatable=False
         )
@@ -170,21 +178,23 @@ class Store(Generic[T]):
 
         Raises:
             ServerError: it cannot be counted on.
-            ValueRefused: what is there is no int.
+            ValueRefused: what is there is no int, or the sum would have more than 64 bits.
         """
-        ttl_ms = self._space.ttl_ms(ttl)
+        if not -_INT64 <= delta < _INT64:
+            raise ValueRefused(f"{self.name}: {delta} has more than 64 bits, so it cannot be added")
+        ttl_ms = self._space.ttl_ms(seconds_of(ttl))
         replies = self._space.change(
             (key,),
             lambda _, name: (("SET", name, 0, "PX", ttl_ms, "NX"), ("INCRBY", name, delta), ("PTTL", name)),
             repeatable=False,
         )
         made, total, left_ms = replies
-        self._raise_for(made)
-        if failed(total) and "not an integer" in str(total):
-            raise ValueRefused(f"{self.name}: the value of {key!r} is not an int, so nothing can be added to it")
-        self._raise_for(total)
-        if left_ms == -1:  # it expired between the two commands
+        if left_ms == -1:  # it expired between the two commands, or only the first of them was refused
             self._space.change((key,), lambda _, name: (("PEXPIRE", name, ttl_ms),))
+        self._raise_for(made)
+        if failed(total) and any(words in str(total) for words in ("not an integer", "WRONGTYPE", "overflow")):
+            raise ValueRefused(f"{self.name}: to the value of {key!r} {delta} cannot be added: {total}")
+        self._raise_for(total)
         if made is None:
             self._track.read(key, HIT)
         else:
@@ -192,22 +202,23 @@ class Store(Generic[T]):
             self._track.write(key, len(str(total)))
         return total
 
-    def clear(self) -> None:
+    def clear(self, *, wait: bool = False) -> None:
         """Make all values of the namespace unreachable, for everybody and at once, however many there are.
 
-        What they take is freed in the background.
+        What they take is freed in the background. A script that ends soon should ``wait`` for that, else it is left to
+        any other process that uses the namespace.
 
         Raises:
             ServerError: the server failed, so they may still be reachable.
         """
-        self._space.next_generation()
+        self._space.next_generation(wait=wait)
 
     # What the parts above share
 
     def _write(
         self,
         values: Mapping[str, Encoded],
-        ttl: Ttl | None,
+        ttl_s: float | None,
         stale_s: float = 0.0,
         then: Sequence[Command] = (),
         pinned: int | None = None,
@@ -216,24 +227,28 @@ class Store(Generic[T]):
     ) -> list[str]:
         """Store what is encoded, and send what comes ``then``; the keys of what was not stored.
 
-        What cannot be stored for want of memory takes the value that it was to replace along: nobody shall take that
-        for the new one. With the generation ``pinned`` it was computed from the same, and that stays.
+        What cannot be stored takes the value that it was to replace along: nobody shall take that for the new one. With
+        the generation ``pinned`` it was computed from the same, and that stays.
         """
         if self._sheds():
             self._count(Event.SHED, len(values))
             self._noted(values, cost_s)
             if pinned is None:
-                self._ask(list(values), _unlink, 0)
+                self._unlinked(list(values))
             self._send(then)
             return list(values)
 
+        ttls_ms = self._space.ttls_ms(ttl_s, stale_s)
+
         def make(key: str, name: str) -> tuple[Command, ...]:
-            return (("SET", name, values[key].data, "PX", self._space.ttl_ms(ttl, stale_s)),)
+            return (("SET", name, values[key].data, "PX", next(ttls_ms)),)
 
         try:
             replies = self._space.change(tuple(values), make, then, pinned=pinned)
         except ServerError as error:
             self._dropped(error, len(values))
+            if pinned is None:
+                self._space.owe(values, all_of_them=False)
             return list(values)
         self._noted(values, cost_s)
         lost: list[str] = []
@@ -245,7 +260,7 @@ class Store(Generic[T]):
             else:
                 kept.append(encoded)
         if lost and pinned is None:
-            self._ask(lost, _unlink, 0)
+            self._unlinked(lost)
         self._stored(kept)
         return lost
 
@@ -254,6 +269,7 @@ class Store(Generic[T]):
         pressure = self._space.client.pressure
         if self.name not in pressure.shed:
             return False
+        self._space.client.complain(f"writes to {self.name} are shed: the server is about to be full", self.name)
         with suppress(ServerError):
             self._space.client.look()
         return self.name in pressure.shed
@@ -265,6 +281,20 @@ class Store(Generic[T]):
                 self._space.client.send(*commands)
             except ServerError as error:
                 self._dropped(error)
+
+    def _unlinked(self, keys: Sequence[str]) -> list[Reply]:
+        """For each of the keys whether there was a value, which is gone; 0 where it could not be deleted yet."""
+        try:
+            replies = self._space.change(keys, lambda _, name: (("UNLINK", name),))
+        except ServerError as error:
+            self._dropped(error, len(keys))
+            self._space.owe(keys, all_of_them=True)
+            return [0] * len(keys)
+        for place, reply in enumerate(replies):
+            if failed(reply):
+                self._dropped(reply)
+                replies[place] = 0
+        return replies
 
     def _ask(
         self, keys: Sequence[str], make: Callable[[str], tuple[Command, ...]], unknown: int, count: int = 1
@@ -333,6 +363,9 @@ class Store(Generic[T]):
 
     def _noted(self, values: Mapping[str, Encoded], cost_s: float | None) -> None:
         """Record writes that the application wants, whether or not there is room for them."""
+        if len(values) > 1:
+            self._track.write_many(list(values), [len(encoded.data) for encoded in values.values()])
+            return
         for key, encoded in values.items():
             self._track.write(key, len(encoded.data), cost_s)
 
@@ -352,12 +385,18 @@ class Store(Generic[T]):
             self._refused(reply)
             raise reply
 
-    def _renewal(self, name: str) -> Command:
-        return ("PEXPIRE", name, self._space.ttl_ms())
+    def _renewal(self, name: str, ttl_s: float | None = None, stale_s: float = 0.0) -> Command:
+        return ("PEXPIRE", name, self._space.ttl_ms(ttl_s, stale_s))
 
-
-def _unlink(name: str) -> tuple[Command]:
-    return (("UNLINK", name),)
+    def _read_back(self, value: T, encoded: Encoded) -> T:
+        """What reading gives of a value that was encoded: the value itself, where the namespace has a type."""
+        try:
+            read = self._codec.decode(encoded.data, self._space.dictionaries.known)
+        except Unreadable:
+            what = f"{self.name}: a {type(value).__name__} was stored that is not what the namespace's type says, so "
+            self._space.client.complain(what + "reading it is a miss", f"{self.name} type")
+            return value
+        return value if self._typed else read
 
 
 def batches(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -1,8 +1,8 @@
 # Generated from ../_async by scripts/unasync.py: change that, then run `make sync`.
 """Training the dictionary of a namespace on its live values, and what of it is kept in the server.
 
-A version, ``spillgate:dictionary:<prefix>#<number>``, has no TTL while it is current. One that was replaced gets that
-of the longest-lived value that can be left of it. The pointer, ``spillgate:dictionary:<prefix>``, is moved in the
+A version, ``spillgate:dictionary:{<prefix>}#<number>``, has no TTL while it is current. One that was replaced gets that
+of the longest-lived value that can be left of it. The pointer, ``spillgate:dictionary:{<prefix>}``, is moved in the
 same transaction that gives and takes away TTLs, so no version is ever left behind without one.
 """
 

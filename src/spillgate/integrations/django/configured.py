@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 
 from spillgate.cache import AsyncCache, Cache
 from spillgate.cache.keys import prefix_of
-from spillgate.config import SETTINGS, NamespacePolicy, Policy, load_policy, parse_policy
+from spillgate.config import SETTINGS, NamespacePolicy, Policy, check_url, load_policy, parse_policy
 from spillgate.errors import ConfigError
 from spillgate.integrations.django.twins import Side
 from spillgate.integrations.django.values import Rules, Stored
@@ -31,6 +31,35 @@ _DEFAULT_TIMEOUT_S: Final = 300
 _IGNORED: Final = frozenset({"MAX_ENTRIES", "CULL_FREQUENCY"})
 _OURS: Final = frozenset({"config", "namespace", "migrate", "prefix"})
 _GIVEN_OTHERWISE: Final = {"name": "namespace", "keys": "KEY_PREFIX", "ttl": "TIMEOUT"}
+# What django-redis reads, and what does the same here, if anything has to.
+_OF_DJANGO_REDIS: Final = dict.fromkeys(
+    (
+        "CLIENT_CLASS",
+        "CLOSE_CONNECTION",
+        "COMPRESSOR",
+        "CONNECTION_FACTORY",
+        "CONNECTION_POOL_CLASS",
+        "CONNECTION_POOL_KWARGS",
+        "IGNORE_EXCEPTIONS",
+        "LOG_IGNORED_EXCEPTIONS",
+        "PARSER_CLASS",
+        "PICKLE_VERSION",
+        "REDIS_CLIENT_CLASS",
+        "REDIS_CLIENT_KWARGS",
+        "REPLICA_READ_ONLY",
+        "REVERSE_KEY_FUNCTION",
+        "SENTINELS",
+        "SENTINEL_KWARGS",
+        "SERIALIZER",
+    ),
+    "take it out",
+) | {
+    "DB": "write it into LOCATION, redis://127.0.0.1:6379/1",
+    "PASSWORD": "write it into LOCATION, redis://:password@127.0.0.1:6379/0",
+    "USERNAME": "write it into LOCATION, redis://user:password@127.0.0.1:6379/0",
+    "SOCKET_CONNECT_TIMEOUT": "take it out; SPILLGATE_CACHE_TIMEOUT bounds a call",
+    "SOCKET_TIMEOUT": "take it out; SPILLGATE_CACHE_TIMEOUT bounds a call",
+}
 _SETTINGS: Final = {one.key: one for one in SETTINGS if one.table == "namespace" and one.key not in _GIVEN_OTHERWISE}
 
 
@@ -134,12 +163,17 @@ def _url(location: str | Sequence[str]) -> str | None:
     urls = [location] if isinstance(location, str) else list(location)
     if len(urls) > 1 or any(mark in url for url in urls for mark in (",", ";")):
         raise ImproperlyConfigured(f"CACHES: LOCATION names {len(urls)} servers or more, and there can be one")
-    return urls[0] if urls and urls[0] else None
+    return check_url(urls[0], "LOCATION") if urls and urls[0] else None
 
 
 def _refuse_unknown(options: Mapping[str, Any], known: set[str] | frozenset[str], hint: str = "") -> None:
     unknown = [key for key in options if key not in known and key not in _IGNORED]
     if unknown:
+        left = next((key for key in unknown if key in _OF_DJANGO_REDIS), None)
+        if left is not None:
+            raise ImproperlyConfigured(
+                f"CACHES: {left} in OPTIONS is an option of django-redis: {_OF_DJANGO_REDIS[left]}"
+            )
         more = hint or "".join(f"; {_GIVEN_OTHERWISE[key]} says that" for key in unknown if key in _GIVEN_OTHERWISE)
         there = ", ".join(sorted(known))
         raise ImproperlyConfigured(f"CACHES: unknown in OPTIONS: {', '.join(unknown)} (known: {there}){more}")
@@ -158,6 +192,8 @@ def _namespace_of(policy: Policy, name: str | None) -> NamespacePolicy:
     if name is None and len(known) == 1:
         return next(iter(known.values()))
     there = ", ".join(known) or "none"
+    if name is None and known:
+        raise ConfigError(f'the policy has several namespaces, {there}: name one by "namespace" in OPTIONS')
     raise ConfigError(f'the policy has no namespace {name!r}, only {there}: name one by "namespace" in OPTIONS')
 
 
