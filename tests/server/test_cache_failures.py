@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, cast
@@ -16,6 +15,7 @@ from spillgate import AsyncCache, Cache, parse_policy
 from spillgate.errors import OutOfMemory, ServerError, ServerUnreachable
 from spillgate.model import Level
 from tests.caching import NAMESPACES, Message, counted, policy_of
+from tests.proxy import Proxy
 from tests.servers import HOST, eventually, free_port
 
 if TYPE_CHECKING:
@@ -26,53 +26,6 @@ if TYPE_CHECKING:
 
 # What a busy machine may add to a time limit.
 SLACK_S = 0.15
-
-
-class Proxy:
-    """Stands between a cache and its server, and delays or trickles what the server answers."""
-
-    def __init__(self, port: int, *, delay_s: float = 0.0, piece: int = 65_536, pause_s: float = 0.0) -> None:
-        self.delay_s = delay_s
-        self.cut_after: int | None = None
-        self._piece, self._pause_s = piece, pause_s
-        self._port = port
-        self._listener = socket.create_server((HOST, 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._sockets = [self._listener]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        """End all connections."""
-        for one in self._sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection((HOST, self._port))
-                self._sockets += [near, far]
-                threading.Thread(target=self._pump, args=(near, far, False), daemon=True).start()
-                threading.Thread(target=self._pump, args=(far, near, True), daemon=True).start()
-
-    def _pump(self, source: socket.socket, target: socket.socket, answers: bool) -> None:  # noqa: FBT001 (a thread's)
-        with contextlib.suppress(OSError):
-            while chunk := source.recv(65_536):
-                if not answers:
-                    target.sendall(chunk)
-                    continue
-                time.sleep(self.delay_s)
-                if self.cut_after is not None:
-                    target.sendall(chunk[: self.cut_after])
-                    break
-                for at in range(0, len(chunk), self._piece):
-                    target.sendall(chunk[at : at + self._piece])
-                    time.sleep(self._pause_s)
-        for one in (source, target):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from spillgate.errors import ConfigError
 from tests.caching import NAMESPACES, Message, policy_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.servers import Server
@@ -134,18 +135,17 @@ def test_it_cannot_be_sent_to_another_process(kind: type[Cache | AsyncCache], se
         send(kind(Policy()))
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda users: users.get(1),
-        lambda users: users.set(1, "x"),
-        lambda users: users.get_many(["a", None]),
-        lambda users: users.delete(b"a"),
-        lambda users: users.get_or_set(1, str),
-        lambda users: users.cached(lambda number: number)(str)(1),
-    ],
-    ids=["get", "set", "get_many", "delete", "get_or_set", "cached"],
-)
+uses: dict[str, Callable[[Any], object]] = {
+    "get": lambda users: users.get(1),
+    "set": lambda users: users.set(1, "x"),
+    "get_many": lambda users: users.get_many(["a", None]),
+    "delete": lambda users: users.delete(b"a"),
+    "get_or_set": lambda users: users.get_or_set(1, str),
+    "cached": lambda users: users.cached(int)(str)(1),
+}
+
+
+@pytest.mark.parametrize("use", uses.values(), ids=uses)
 def test_a_key_that_is_no_text_is_a_mistake(server: Server, use: Any) -> None:
     with Cache(policy_of(server)) as cache, pytest.raises(TypeError, match="a key is a text, got "):
         use(cache.namespace("users"))
@@ -184,7 +184,7 @@ def test_flask_names_the_setting(
 )
 @pytest.mark.parametrize("with_policy", [False, True], ids=["settings", "policy"])
 def test_django_knows_what_django_redis_left(option: str, said: str, with_policy: bool) -> None:  # noqa: FBT001 (a case)
-    from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415 (Django is an extra)
+    from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs] (Django is an extra)
 
     from spillgate.integrations.django import configured  # noqa: PLC0415 (the same)
 

@@ -116,7 +116,7 @@ class TestBasics:
     def test_incr_of_what_is_no_int_is_refused(self, cache: Twin) -> None:
         for value in ("text", None, 1.5):
             cache.set("key", value)
-            with pytest.raises(ValueRefused, match="is not an int"):
+            with pytest.raises(ValueRefused, match="cannot be added"):
                 cache.incr("key")
 
     def test_a_member_of_an_int_enum_can_be_added_to(self, cache: Twin) -> None:
@@ -464,7 +464,7 @@ class TestPolicy:
 
     def test_bounds_and_ttl_are_those_of_the_namespace(self, valkey: Server, config: str) -> None:
         with caching(valkey, OPTIONS={"config": config, "namespace": "pages"}) as cache:
-            for timeout, seconds in ((1, 1800), (3000, 3000), (100_000, 7200), (None, 7200)):
+            for timeout, seconds in ((1, 1), (3000, 3000), (100_000, 7200), (None, 7200)):
                 cache.set("key", "value", timeout)
                 assert seconds - 1 < ttl_s(valkey, "app:pages::1:key") <= seconds
             cache.set("key", "value")

@@ -89,19 +89,15 @@ class Landed(NamedTuple):
 class Lead:
     """The part of one who gets what others wait for; if ``leads`` is false somebody else has it."""
 
-    __slots__ = ("_ended", "_flights", "_held", "_key", "flight")
+    __slots__ = ("_ended", "_flights", "_held", "_key", "flight", "leads")
 
     def __init__(self, flights: AsyncFlights[Landed | None], key: str) -> None:
         self._flights = flights
         self._key = key
-        self.flight: AsyncFlight[Landed | None] = flights.board(key)
-        self._ended = not self.flight.leads
+        self.flight: AsyncFlight[Landed | None]
+        self.flight, self.leads = flights.board(key)
+        self._ended = not self.leads
         self._held = False
-
-    @property
-    def leads(self) -> bool:
-        """Whether it is ours."""
-        return self.flight.leads
 
     def land(self, landed: Landed | None) -> None:
         """Give it to all who wait; None sends each of them to the application."""
@@ -125,7 +121,7 @@ class Lead:
         if not self._ended and not self._held:
             self._ended = True
             self.flight.land(None)
-            self._flights.clear(self._key)
+            self._flights.clear(self._key, self.flight)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from time import monotonic, time
 from typing import Final
 
 from spillgate.cache.lifetime import Ttl, seconds_of
-from spillgate.cache.waiting import Abandoned, AsyncFlights, AsyncHands
+from spillgate.cache.waiting import Abandoned, AsyncFlights, AsyncHands, TookTooLong
 from spillgate.errors import ServerError
 from spillgate.integrations.http_caching import Headers, Terms, Use, Wishes, is_current, of_not_modified
 from spillgate.integrations.recording import (
@@ -148,7 +148,7 @@ class ResponseCache:
         Raises:
             Abandoned: that was cancelled.
         """
-        with suppress(TimeoutError):
+        with suppress(TookTooLong):
             return await lead.flight.result(self._responses.lock_s)
         return None
 
