@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -174,6 +174,17 @@ def test_threads_that_want_the_same_share_one_computation(cache: Cache) -> None:
     counts = counted(cache)
     assert counts["compute"] == 1
     assert counts.get("shared", 0) + counts.get("hit", 0) == 19
+
+
+def test_each_caller_has_a_copy_of_his_own(cache: Cache) -> None:
+    messages = cache.namespace("messages")
+
+    def compute() -> list[int]:
+        time.sleep(0.05)
+        return [1]
+
+    results = cast("list[list[int]]", together(8, lambda: messages.get_or_set("1", compute)))
+    assert len({id(one) for one in results}) == 8
 
 
 def test_tasks_that_wait_hold_no_connection(valkey: Server) -> None:

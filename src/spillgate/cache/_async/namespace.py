@@ -45,12 +45,19 @@ class AsyncWish(NamedTuple, Generic[T]):
 
 
 class _Found(NamedTuple):
-    """A value in the cache, how long it is fresh (below 0: stale), how long it took to compute, its stored bytes."""
+    """A value in the cache, how it is stored, how long it is fresh (below 0: stale), how long it took to compute."""
 
     value: Any
+    data: bytes
     fresh_s: float
     cost_s: float | None
-    stored_bytes: int
+
+
+class _Made(NamedTuple):
+    """A value for all who wait for it, and how it is stored, if it can be: so that each makes a copy of his own."""
+
+    value: Any
+    data: bytes | None
 
 
 class AsyncNamespace(AsyncStore[T]):
@@ -58,7 +65,7 @@ class AsyncNamespace(AsyncStore[T]):
 
     def __init__(self, space: AsyncSpace, type_: Any, foreign: ForeignReader | None) -> None:
         super().__init__(space, type_, foreign)
-        self._flights: AsyncFlights[T] = AsyncFlights()
+        self._flights: AsyncFlights[_Made] = AsyncFlights()
         self._last_cost_s: float | None = None
 
     async def get_or_set(
@@ -116,9 +123,9 @@ class AsyncNamespace(AsyncStore[T]):
         return deleted
 
     async def _wanted(self, wish: AsyncWish[T]) -> T:
-        instead: AsyncFlight[T] | None = None
+        instead: AsyncFlight[_Made] | None = None
         while True:
-            work: Callable[[AsyncFlight[T], AsyncWish[T]], Awaitable[T]] = self._computed
+            work: Callable[[AsyncFlight[_Made], AsyncWish[T]], Awaitable[_Made]] = self._computed
             generation, found = self._space.generation, None
             try:
                 generation, found = await self._find(wish)
@@ -130,11 +137,11 @@ class AsyncNamespace(AsyncStore[T]):
             name = self._space.keys.value(generation, wish.key)
             flight, leads = self._flights.board(name, instead)
             if leads:
-                return await self._flown(flight, name, partial(work, flight, wish))
+                return (await self._flown(flight, name, partial(work, flight, wish))).value
             if flight.mine():
-                return await self._compute(_Place(wish, None, None))  # a function that wants its own result
+                return (await self._compute(_Place(wish, None, None))).value  # a function that wants its own result
             try:
-                value = await flight.result(self._space.lock_s)
+                made = await flight.result(self._space.lock_s)
             except Abandoned:
                 continue
             except TookTooLong:
@@ -142,18 +149,19 @@ class AsyncNamespace(AsyncStore[T]):
                 continue
             self._count(Event.SHARED)
             self._track.read(wish.key, HIT)
-            return value
+            copy: Any = MISSING if made.data is None else await self._decoded(made.data)
+            return made.value if copy is MISSING else copy
 
-    async def _flown(self, flight: AsyncFlight[T], name: str, work: Callable[[], Awaitable[T]]) -> T:
+    async def _flown(self, flight: AsyncFlight[_Made], name: str, work: Callable[[], Awaitable[_Made]]) -> _Made:
         """The outcome of ``work`` for the key of this name, also for all who wait for it."""
         try:
-            value = await work()
+            made = await work()
         except BaseException as error:
             flight.fail(error)
             raise
         else:
-            flight.land(value)
-            return value
+            flight.land(made)
+            return made
         finally:
             self._flights.clear(name, flight)
 
@@ -170,12 +178,12 @@ class AsyncNamespace(AsyncStore[T]):
     async def _found(self, data: Reply, left_ms: Reply, wish: AsyncWish[T]) -> _Found | None:
         if data is None or (value := await self._decoded(data)) is MISSING:
             return None
-        return _Found(value, self._space.fresh_s(left_ms, wish.ttl_s, wish.stale_s), cost_of(data), len(data))
+        return _Found(value, data, self._space.fresh_s(left_ms, wish.ttl_s, wish.stale_s), cost_of(data))
 
     async def _served(self, found: _Found, generation: int, wish: AsyncWish[T]) -> T:
         """A value that was there; it may be time to compute it anew."""
         self._count(Event.HIT if found.fresh_s > 0 else Event.STALE)
-        self._track.read(wish.key, found.stored_bytes)
+        self._track.read(wish.key, len(found.data))
         cost_s = self._last_cost_s if found.cost_s is None else found.cost_s
         if not is_due(found.fresh_s, cost_s):
             return found.value
@@ -193,11 +201,11 @@ class AsyncNamespace(AsyncStore[T]):
             if not self._space.hands.take(partial(self._tried, refresh, wish), then=over):
                 over()
             return found.value
-        value = await self._tried(refresh, wish)
-        return found.value if value is MISSING else value
+        made = await self._tried(refresh, wish)
+        return found.value if made is None else made.value
 
-    async def _tried(self, refresh: Callable[[], Awaitable[T]], wish: AsyncWish[T]) -> Any:
-        """What a refresh gives; `MISSING` where another process is at it, or it fails: there is a value yet."""
+    async def _tried(self, refresh: Callable[[], Awaitable[_Made]], wish: AsyncWish[T]) -> _Made | None:
+        """What a refresh gives; None where another process is at it, or it fails: there is a value yet."""
         try:
             return await refresh()
         except Abandoned:
@@ -206,9 +214,9 @@ class AsyncNamespace(AsyncStore[T]):
             self._count(Event.REFRESH_FAILED)
             what = f"{self.name}: {wish.key!r} could not be computed anew: {type(error).__name__}: {error}"
             self._space.client.complain(what, f"{self.name} refresh")
-        return MISSING
+        return None
 
-    async def _refreshed(self, flight: AsyncFlight[T], generation: int, wish: AsyncWish[T]) -> T:
+    async def _refreshed(self, flight: AsyncFlight[_Made], generation: int, wish: AsyncWish[T]) -> _Made:
         """The value computed anew.
 
         Raises:
@@ -223,16 +231,16 @@ class AsyncNamespace(AsyncStore[T]):
         if not lock.taken(reply):
             raise Abandoned
         try:
-            value = await self._compute(_Place(wish, flight, generation, lock))
+            made = await self._compute(_Place(wish, flight, generation, lock))
         except Exception:
             await self._send(lock.shorten(_PAUSE_S))  # there is a value: nobody has to try again at once
             raise
         finally:
             await self._send(lock.release())
         self._count(Event.REFRESH)
-        return value
+        return made
 
-    async def _computed(self, flight: AsyncFlight[T], wish: AsyncWish[T]) -> T:
+    async def _computed(self, flight: AsyncFlight[_Made], wish: AsyncWish[T]) -> _Made:
         """The missing value, computed here under the lock of all processes, or by who has that."""
         space = self._space
         deadline_s, pause_s = monotonic() + space.lock_s, _FIRST_LOOK_S
@@ -248,8 +256,8 @@ class AsyncNamespace(AsyncStore[T]):
             if found is not None:
                 await self._send(lock.release())
                 self._count(Event.SHARED)
-                self._track.read(wish.key, found.stored_bytes)
-                return found.value
+                self._track.read(wish.key, len(found.data))
+                return _Made(found.value, found.data)
             if taken or failed(locked):
                 break  # where the server has no room for a lock, computing twice is better than never
             await asleep(pause_s * random.uniform(0.7, 1.3))
@@ -262,12 +270,12 @@ class AsyncNamespace(AsyncStore[T]):
             if lock is not None:
                 await self._send(lock.release())
 
-    async def _computed_alone(self, flight: AsyncFlight[T], wish: AsyncWish[T]) -> T:
+    async def _computed_alone(self, flight: AsyncFlight[_Made], wish: AsyncWish[T]) -> _Made:
         """The missing value, computed and not stored: who has waited for the server in vain does not wait again."""
         self._count(Event.MISS)
-        value = await self._compute(_Place(wish, flight, None))
+        made = await self._compute(_Place(wish, flight, None))
         self._count(Event.DROP)
-        return value
+        return made
 
     async def _renewed(self, wish: AsyncWish[T]) -> T:
         """The value computed now, and stored."""
@@ -276,9 +284,9 @@ class AsyncNamespace(AsyncStore[T]):
             generation = await self._space.learn()
         except ServerError as error:
             self._dropped(error)
-        return await self._compute(_Place(wish, None, generation))
+        return (await self._compute(_Place(wish, None, generation))).value
 
-    async def _compute(self, place: "_Place[T]") -> T:
+    async def _compute(self, place: "_Place[T]") -> _Made:
         """Compute a value, and store it where it belongs."""
         wish, lock = place.wish, place.lock
         started_s = monotonic()
@@ -291,18 +299,20 @@ class AsyncNamespace(AsyncStore[T]):
         except ValueRefused as error:
             what = f"{self.name}: the value of {wish.key!r} was computed and not stored: {error}"
             self._space.client.complain(what, f"{self.name} refused")
-            return value
+            return _Made(value, None)
         if place.generation is not None and not (place.flight is not None and place.flight.dropped):
             release = lock.release() if lock is not None else ()
             await self._write({wish.key: encoded}, wish.ttl_s, wish.stale_s, release, place.generation, cost_s=cost_s)
-        return self._read_back(value, encoded)  # so that a caller gets the same of a miss as of a hit
+        return _Made(
+            self._read_back(value, encoded), encoded.data
+        )  # so that a caller gets the same of a miss as of a hit
 
 
 class _Place(NamedTuple, Generic[T]):
     """Where a computed value belongs: whose wish it was, for which generation (None: nowhere), under which lock."""
 
     wish: AsyncWish[T]
-    flight: AsyncFlight[T] | None
+    flight: AsyncFlight[_Made] | None
     generation: int | None
     lock: Lock | None = None
 

@@ -46,12 +46,19 @@ class Wish(NamedTuple, Generic[T]):
 
 
 class _Found(NamedTuple):
-    """A value in the cache, how long it is fresh (below 0: stale), how long it took to compute, its stored bytes."""
+    """A value in the cache, how it is stored, how long it is fresh (below 0: stale), how long it took to compute."""
 
     value: Any
+    data: bytes
     fresh_s: float
     cost_s: float | None
-    stored_bytes: int
+
+
+class _Made(NamedTuple):
+    """A value for all who wait for it, and how it is stored, if it can be: so that each makes a copy of his own."""
+
+    value: Any
+    data: bytes | None
 
 
 class Namespace(Store[T]):
@@ -59,7 +66,7 @@ class Namespace(Store[T]):
 
     def __init__(self, space: Space, type_: Any, foreign: ForeignReader | None) -> None:
         super().__init__(space, type_, foreign)
-        self._flights: Flights[T] = Flights()
+        self._flights: Flights[_Made] = Flights()
         self._last_cost_s: float | None = None
 
     def get_or_set(self, key: str, compute: Callable[[], T], ttl: Ttl | None = None, *, stale: Ttl | None = None) -> T:
@@ -115,9 +122,9 @@ class Namespace(Store[T]):
         return deleted
 
     def _wanted(self, wish: Wish[T]) -> T:
-        instead: Flight[T] | None = None
+        instead: Flight[_Made] | None = None
         while True:
-            work: Callable[[Flight[T], Wish[T]], T] = self._computed
+            work: Callable[[Flight[_Made], Wish[T]], _Made] = self._computed
             generation, found = self._space.generation, None
             try:
                 generation, found = self._find(wish)
@@ -129,11 +136,11 @@ class Namespace(Store[T]):
             name = self._space.keys.value(generation, wish.key)
             flight, leads = self._flights.board(name, instead)
             if leads:
-                return self._flown(flight, name, partial(work, flight, wish))
+                return (self._flown(flight, name, partial(work, flight, wish))).value
             if flight.mine():
-                return self._compute(_Place(wish, None, None))  # a function that wants its own result
+                return (self._compute(_Place(wish, None, None))).value  # a function that wants its own result
             try:
-                value = flight.result(self._space.lock_s)
+                made = flight.result(self._space.lock_s)
             except Abandoned:
                 continue
             except TookTooLong:
@@ -141,18 +148,19 @@ class Namespace(Store[T]):
                 continue
             self._count(Event.SHARED)
             self._track.read(wish.key, HIT)
-            return value
+            copy: Any = MISSING if made.data is None else self._decoded(made.data)
+            return made.value if copy is MISSING else copy
 
-    def _flown(self, flight: Flight[T], name: str, work: Callable[[], T]) -> T:
+    def _flown(self, flight: Flight[_Made], name: str, work: Callable[[], _Made]) -> _Made:
         """The outcome of ``work`` for the key of this name, also for all who wait for it."""
         try:
-            value = work()
+            made = work()
         except BaseException as error:
             flight.fail(error)
             raise
         else:
-            flight.land(value)
-            return value
+            flight.land(made)
+            return made
         finally:
             self._flights.clear(name, flight)
 
@@ -169,12 +177,12 @@ class Namespace(Store[T]):
     def _found(self, data: Reply, left_ms: Reply, wish: Wish[T]) -> _Found | None:
         if data is None or (value := self._decoded(data)) is MISSING:
             return None
-        return _Found(value, self._space.fresh_s(left_ms, wish.ttl_s, wish.stale_s), cost_of(data), len(data))
+        return _Found(value, data, self._space.fresh_s(left_ms, wish.ttl_s, wish.stale_s), cost_of(data))
 
     def _served(self, found: _Found, generation: int, wish: Wish[T]) -> T:
         """A value that was there; it may be time to compute it anew."""
         self._count(Event.HIT if found.fresh_s > 0 else Event.STALE)
-        self._track.read(wish.key, found.stored_bytes)
+        self._track.read(wish.key, len(found.data))
         cost_s = self._last_cost_s if found.cost_s is None else found.cost_s
         if not is_due(found.fresh_s, cost_s):
             return found.value
@@ -192,11 +200,11 @@ class Namespace(Store[T]):
             if not self._space.hands.take(partial(self._tried, refresh, wish), then=over):
                 over()
             return found.value
-        value = self._tried(refresh, wish)
-        return found.value if value is MISSING else value
+        made = self._tried(refresh, wish)
+        return found.value if made is None else made.value
 
-    def _tried(self, refresh: Callable[[], T], wish: Wish[T]) -> Any:
-        """What a refresh gives; `MISSING` where another process is at it, or it fails: there is a value yet."""
+    def _tried(self, refresh: Callable[[], _Made], wish: Wish[T]) -> _Made | None:
+        """What a refresh gives; None where another process is at it, or it fails: there is a value yet."""
         try:
             return refresh()
         except Abandoned:
@@ -205,9 +213,9 @@ class Namespace(Store[T]):
             self._count(Event.REFRESH_FAILED)
             what = f"{self.name}: {wish.key!r} could not be computed anew: {type(error).__name__}: {error}"
             self._space.client.complain(what, f"{self.name} refresh")
-        return MISSING
+        return None
 
-    def _refreshed(self, flight: Flight[T], generation: int, wish: Wish[T]) -> T:
+    def _refreshed(self, flight: Flight[_Made], generation: int, wish: Wish[T]) -> _Made:
         """The value computed anew.
 
         Raises:
@@ -222,16 +230,16 @@ class Namespace(Store[T]):
         if not lock.taken(reply):
             raise Abandoned
         try:
-            value = self._compute(_Place(wish, flight, generation, lock))
+            made = self._compute(_Place(wish, flight, generation, lock))
         except Exception:
             self._send(lock.shorten(_PAUSE_S))  # there is a value: nobody has to try again at once
             raise
         finally:
             self._send(lock.release())
         self._count(Event.REFRESH)
-        return value
+        return made
 
-    def _computed(self, flight: Flight[T], wish: Wish[T]) -> T:
+    def _computed(self, flight: Flight[_Made], wish: Wish[T]) -> _Made:
         """The missing value, computed here under the lock of all processes, or by who has that."""
         space = self._space
         deadline_s, pause_s = monotonic() + space.lock_s, _FIRST_LOOK_S
@@ -247,8 +255,8 @@ class Namespace(Store[T]):
             if found is not None:
                 self._send(lock.release())
                 self._count(Event.SHARED)
-                self._track.read(wish.key, found.stored_bytes)
-                return found.value
+                self._track.read(wish.key, len(found.data))
+                return _Made(found.value, found.data)
             if taken or failed(locked):
                 break  # where the server has no room for a lock, computing twice is better than never
             sleep(pause_s * random.uniform(0.7, 1.3))
@@ -261,12 +269,12 @@ class Namespace(Store[T]):
             if lock is not None:
                 self._send(lock.release())
 
-    def _computed_alone(self, flight: Flight[T], wish: Wish[T]) -> T:
+    def _computed_alone(self, flight: Flight[_Made], wish: Wish[T]) -> _Made:
         """The missing value, computed and not stored: who has waited for the server in vain does not wait again."""
         self._count(Event.MISS)
-        value = self._compute(_Place(wish, flight, None))
+        made = self._compute(_Place(wish, flight, None))
         self._count(Event.DROP)
-        return value
+        return made
 
     def _renewed(self, wish: Wish[T]) -> T:
         """The value computed now, and stored."""
@@ -275,9 +283,9 @@ class Namespace(Store[T]):
             generation = self._space.learn()
         except ServerError as error:
             self._dropped(error)
-        return self._compute(_Place(wish, None, generation))
+        return (self._compute(_Place(wish, None, generation))).value
 
-    def _compute(self, place: "_Place[T]") -> T:
+    def _compute(self, place: "_Place[T]") -> _Made:
         """Compute a value, and store it where it belongs."""
         wish, lock = place.wish, place.lock
         started_s = monotonic()
@@ -290,18 +298,20 @@ class Namespace(Store[T]):
         except ValueRefused as error:
             what = f"{self.name}: the value of {wish.key!r} was computed and not stored: {error}"
             self._space.client.complain(what, f"{self.name} refused")
-            return value
+            return _Made(value, None)
         if place.generation is not None and not (place.flight is not None and place.flight.dropped):
             release = lock.release() if lock is not None else ()
             self._write({wish.key: encoded}, wish.ttl_s, wish.stale_s, release, place.generation, cost_s=cost_s)
-        return self._read_back(value, encoded)  # so that a caller gets the same of a miss as of a hit
+        return _Made(
+            self._read_back(value, encoded), encoded.data
+        )  # so that a caller gets the same of a miss as of a hit
 
 
 class _Place(NamedTuple, Generic[T]):
     """Where a computed value belongs: whose wish it was, for which generation (None: nowhere), under which lock."""
 
     wish: Wish[T]
-    flight: Flight[T] | None
+    flight: Flight[_Made] | None
     generation: int | None
     lock: Lock | None = None
 
