@@ -12,8 +12,6 @@ from django.conf import settings
 from django.core.cache import caches
 from django.test import override_settings
 
-from spillgate.integrations.django import configured
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -42,12 +40,8 @@ def caching(server: Server, *more: dict[str, Any], **entry: Any) -> Iterator[Any
     """The default cache of this server, with ``entry`` in its settings; ``more`` are those of caches "1", "2", ..."""
     base = {"BACKEND": BACKEND, "LOCATION": server.url}
     others = {str(number): base | one for number, one in enumerate(more, 1)}
-    try:
-        with override_settings(CACHES={"default": base | entry, **others}):
-            yield caches["default"]
-    finally:  # a process keeps its few caches for good, and tests are many
-        configured._configured.clear()
-        configured._caches.clear()
+    with override_settings(CACHES={"default": base | entry, **others}):
+        yield caches["default"]
 
 
 class Twin:

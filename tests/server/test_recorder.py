@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spillgate import AsyncCache, Cache
+from spillgate.cache import recorder
 from spillgate.cache.recording import MOST_BYTES, RECORDINGS, TTLS_S, Namespace, decode, read_recordings
 from spillgate.model import Level
 from tests.caching import NAMESPACES, Message, counted, policy_of
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
 SLIDING = NAMESPACES.replace('ttl = "30m"\n', 'ttl = "30m"\nsliding = true\n')
+
+
+@pytest.fixture(autouse=True)
+def _sample_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All caches of a process share a sample, those of tests before this one too, as far as something holds them."""
+    monkeypatch.setattr(recorder, "_samples", {})
 
 
 @pytest.fixture

@@ -314,10 +314,11 @@ class NamespacePolicy:
         ),
     )
     min_ttl_s: float | None = field(
-        default=None, metadata=_says("min_ttl", parse_duration, "Least that ttl may become.", "ttl / 6")
+        default=None, metadata=_says("min_ttl", parse_duration, "Least that ttl may become by advice.", "ttl / 6")
     )
     max_ttl_s: float | None = field(
-        default=None, metadata=_says("max_ttl", parse_duration, "Most that ttl may become.", "4 · ttl")
+        default=None,
+        metadata=_says("max_ttl", parse_duration, "Most that ttl may become, and longest TTL of a key.", "4 · ttl"),
     )
     emergency_ttl_s: float | None = field(
         default=None, metadata=_says("emergency_ttl", parse_duration, "Cap on TTLs at emergency.", "min_ttl")
