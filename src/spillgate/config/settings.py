@@ -318,7 +318,7 @@ class NamespacePolicy:
     )
     max_ttl_s: float | None = field(
         default=None,
-        metadata=_says("max_ttl", parse_duration, "Most that ttl may become, and longest TTL of a key.", "4 · ttl"),
+        metadata=_says("max_ttl", parse_duration, "Most that ttl, and any TTL, may become.", "4 · ttl"),
     )
     emergency_ttl_s: float | None = field(
         default=None, metadata=_says("emergency_ttl", parse_duration, "Cap on TTLs at emergency.", "min_ttl")
