@@ -527,6 +527,7 @@ def test_a_user_without_rights_gets_misses_and_a_reason(server: Server) -> None:
         assert messages.get("1") == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # from 3.12 on: it is what is tested
 def test_after_a_fork_parent_and_child_have_their_own_connections(cache: Cache) -> None:
     messages = cache.namespace("messages")
     messages.set("parent", "p")

@@ -412,6 +412,7 @@ def test_a_cancelled_caller_leaves_no_lock_behind(valkey: Server) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # from 3.12 on: it is what is tested
 def test_a_forked_child_waits_for_no_thread_of_its_parent(cache: Cache) -> None:
     messages = cache.namespace("messages")
     begun, over = threading.Event(), threading.Event()
