@@ -64,7 +64,7 @@ class Client:
         if not self.breaker.admits(now_s) and not anyway:
             raise ServerUnreachable
         owed = self._take_owed() if self._owed or self._owed_clears else ()
-        packed = b"".join(map(pack, (*owed, *commands) if owed else commands))
+        packed = packed_commands((*owed, *commands) if owed else commands)
         count = len(owed) + len(commands)
         looks = self.pressure.claim_look(now_s)
         if looks:
@@ -145,7 +145,7 @@ class Client:
         except Exception:  # noqa: BLE001 (a request must not fail because of what is noted about it)
             logger.warning("what the cache has recorded could not be published", exc_info=True)
             return b""
-        return b"" if command is None else pack(command)
+        return b"" if command is None else _pack(command)
 
     def _give_up(self, error: BaseException) -> None:
         if isinstance(error, NoConnectionFree):
@@ -157,10 +157,13 @@ class Client:
         self.complain(error if isinstance(error, ServerError) else "it does not answer in the time of its callers")
 
 
-def pack(command: Command) -> bytes:
-    """A command as it is sent. A text that is not valid is sent all the same: it is somebody's key."""
+def packed_commands(commands: Sequence[Command]) -> bytes:
+    """Commands as they are sent. A text that is not valid is sent all the same: it is somebody's key."""
     try:
-        return _pack(command)
+        return b"".join(map(_pack, commands))
     except UnicodeEncodeError:
-        parts = (part.encode(errors="surrogatepass") if isinstance(part, str) else part for part in command)
-        return _pack(tuple(parts))
+        return b"".join(_pack(tuple(map(_lenient, command))) for command in commands)
+
+
+def _lenient(part: str | bytes | int) -> bytes | int:
+    return part.encode(errors="surrogatepass") if isinstance(part, str) else part
