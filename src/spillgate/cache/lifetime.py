@@ -91,11 +91,11 @@ class Lifetime:
         bounds and level let it. ``chance`` gives a number from 0 to 1 by which the key expires sooner, so that keys
         written together do not expire together. A protected namespace keeps its TTLs at any level.
         """
-        return self.jittered(self.longest(level, ttl_s, stale_s), chance)
+        return max(_LEAST_S, self.longest(level, ttl_s, stale_s) * self.share(chance))
 
-    def jittered(self, longest_s: float, chance: Callable[[], float] = random.random) -> float:
-        """The TTL of one of the keys that get ``longest_s`` at the most."""
-        return max(_LEAST_S, longest_s * (1 - self.jitter * chance()))
+    def share(self, chance: Callable[[], float] = random.random) -> float:
+        """The share of its longest TTL that a key gets, a little less than all by ``chance``."""
+        return 1 - self.jitter * chance()
 
     def stale_part(self, level: Level, ttl_s: float | None, stale_s: float) -> float:
         """How much of the TTL that `at` gives is for serving a stale value: less than asked for where it is cut.

@@ -73,11 +73,11 @@ class AsyncSpace:
         level = self.client.pressure.effective
         longest_s = self.lifetime.longest(level, ttl_s, stale_s)
         shortened = longest_s < self.lifetime.longest(Level.NORMAL, ttl_s, stale_s)
-        jittered = self.lifetime.jittered
+        longest_ms, share = longest_s * 1000, self.lifetime.share
         while True:
             if shortened:
                 self.counter.count(Event.SHORTENED)
-            yield int(jittered(longest_s) * 1000) or 1
+            yield int(longest_ms * share()) or 1
 
     def fresh_s(self, left_ms: Reply, ttl_s: float | None, stale_s: float) -> float:
         """The seconds until a value is stale, of those until it is gone; infinite where they are not known."""

@@ -250,6 +250,9 @@ class AsyncStore(Generic[T]):
                 self._space.owe(values, all_of_them=False)
             return list(values)
         self._noted(values, cost_s)
+        if not any(map(failed, replies)):
+            self._stored(values.values())
+            return []
         lost: list[str] = []
         kept: list[Encoded] = []
         for (key, encoded), reply in zip(values.items(), replies, strict=False):
