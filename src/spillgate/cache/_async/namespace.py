@@ -9,7 +9,8 @@ from types import MethodType
 from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
 
 from spillgate.cache._async.space import AsyncSpace
-from spillgate.cache._async.store import MISSING, AsyncStore
+from spillgate.cache._async.store import AsyncStore
+from spillgate.cache._async.values import MISSING
 from spillgate.cache.codec import ForeignReader, cost_of
 from spillgate.cache.counters import Event
 from spillgate.cache.lifetime import Ttl, seconds_of

@@ -10,7 +10,8 @@ from types import MethodType
 from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
 
 from spillgate.cache._sync.space import Space
-from spillgate.cache._sync.store import MISSING, Store
+from spillgate.cache._sync.store import Store
+from spillgate.cache._sync.values import MISSING
 from spillgate.cache.codec import ForeignReader, cost_of
 from spillgate.cache.counters import Event
 from spillgate.cache.lifetime import Ttl, seconds_of
