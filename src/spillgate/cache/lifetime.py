@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import overload
+from typing import cast, overload
 
 from spillgate.config import NamespacePolicy
 from spillgate.errors import ConfigError
@@ -63,20 +63,16 @@ class Lifetime:
         Raises:
             ConfigError: it has no ``ttl``, so its keys could not be given one.
         """
-        try:
-            return cls(
-                _given(policy.ttl_s),
-                _given(policy.max_ttl_s),
-                _given(policy.emergency_ttl_s),
-                _given(policy.critical_ttl_s),
-                policy.jitter,
-                policy.protected,
-            )
-        except LookupError as error:
+        if policy.ttl_s is None:
             raise ConfigError(
                 f"the namespace {policy.name!r} has no ttl, and no key is stored without one: "
                 f'add ttl = "15m", or what fits, to it in the policy file'
-            ) from error
+            )
+        # Where there is a ttl the policy has all of them.
+        max_ttl_s, emergency_ttl_s, critical_ttl_s = cast(
+            "tuple[float, float, float]", (policy.max_ttl_s, policy.emergency_ttl_s, policy.critical_ttl_s)
+        )
+        return cls(policy.ttl_s, max_ttl_s, emergency_ttl_s, critical_ttl_s, policy.jitter, policy.protected)
 
     def at(
         self,
@@ -127,9 +123,3 @@ class Lifetime:
             return self._bounded(ttl_s)
         kept_s = self._bounded(ttl_s) + self._bounded_stale(ttl_s, stale_s)
         return min(kept_s, self.max_ttl_s, self.max_ttl_s if cap is None else cap)
-
-
-def _given(ttl_s: float | None) -> float:
-    if ttl_s is None:
-        raise LookupError
-    return ttl_s

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import Final
 
+from spillgate.cache.forking import register
 from spillgate.cache.recording import Namespace, Process, Recording
 from spillgate.cache.reuse import Sample
 from spillgate.cache.track import Blind, Track
@@ -52,10 +53,10 @@ class Recorder:
         self._tracks: dict[str, Track] = {}
         self._left_out: set[str] = set()
         weakref.finalize(self, self.sample.release, self._tracks).atexit = False
-        self.begin()
-        _recorders.add(self)
+        self.forget()
+        register(self)
 
-    def begin(self) -> None:
+    def forget(self) -> None:
         """Take an identity; after a fork the child needs its own."""
         self._lock = threading.Lock()
         host = _HOST.sub("-", socket.gethostname())[:_LONGEST_HOST] or "-"
@@ -118,7 +119,6 @@ class Recorder:
         return PUBLISH_S * random.uniform(1 - _SPREAD, 1 + _SPREAD)
 
 
-_recorders: "weakref.WeakSet[Recorder]" = weakref.WeakSet()
 _samples: dict[str, Sample] = {}
 
 
@@ -127,13 +127,3 @@ def _shared() -> Sample:
     if not _samples:
         _samples.setdefault("shared", Sample(monotonic))  # of two threads here at once both get the same
     return _samples["shared"]
-
-
-def _after_fork() -> None:
-    for sample in _samples.values():
-        sample.restart()
-    for recorder in tuple(_recorders):
-        recorder.begin()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -19,6 +19,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from spillgate.cache.forking import register
 from spillgate.cache.lanes import LENGTHS, TICKS_PER_S, Lanes
 from spillgate.cache.recording import HASHES, LOWEST, SIZE_BUCKETS, Namespace
 from spillgate.cache.slots import Slots
@@ -63,9 +64,14 @@ class Sample:
         self._tracks: dict[int, Track] = {}
         self._released: list[Track] = []
         self.restart()
+        register(self)
+
+    def forget(self) -> None:
+        """Begin anew after a fork."""
+        self.restart()
 
     def restart(self) -> None:
-        """Forget everything, as a process does that has just been forked."""
+        """Forget everything."""
         self._lock = threading.Lock()
         self._start_s = self._clock()
         self._slots = Slots(self.capacity)

@@ -116,12 +116,11 @@ class AsyncNamespace(AsyncStore[T]):
 
         Where the server fails it is made up for as soon as that answers again, by this process.
         """
-        wanted = list(dict.fromkeys(keys))
-        deleted = await super().delete_many(wanted)
-        generation = self._space.generation
+        wanted = list(keys)
+        # First, so that what is stored until then is deleted too.
         for key in wanted:
-            self._flights.drop(self._space.keys.value(generation, key))
-        return deleted
+            self._flights.drop(self._space.keys.value(self._space.generation, key))
+        return await super().delete_many(wanted)
 
     async def _wanted(self, wish: AsyncWish[T]) -> T:
         instead: AsyncFlight[_Made] | None = None
@@ -304,9 +303,8 @@ class AsyncNamespace(AsyncStore[T]):
         if place.generation is not None and not (place.flight is not None and place.flight.dropped):
             release = lock.release() if lock is not None else ()
             await self._write({wish.key: encoded}, wish.ttl_s, wish.stale_s, release, place.generation, cost_s=cost_s)
-        return _Made(
-            self._read_back(value, encoded), encoded.data
-        )  # so that a caller gets the same of a miss as of a hit
+        # Read back, so that a caller gets the same of a miss as of a hit.
+        return _Made(self._read_back(value, encoded), encoded.data)
 
 
 class _Place(NamedTuple, Generic[T]):

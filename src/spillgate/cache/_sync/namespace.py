@@ -115,12 +115,11 @@ class Namespace(Store[T]):
 
         Where the server fails it is made up for as soon as that answers again, by this process.
         """
-        wanted = list(dict.fromkeys(keys))
-        deleted = super().delete_many(wanted)
-        generation = self._space.generation
+        wanted = list(keys)
+        # First, so that what is stored until then is deleted too.
         for key in wanted:
-            self._flights.drop(self._space.keys.value(generation, key))
-        return deleted
+            self._flights.drop(self._space.keys.value(self._space.generation, key))
+        return super().delete_many(wanted)
 
     def _wanted(self, wish: Wish[T]) -> T:
         instead: Flight[_Made] | None = None
@@ -303,9 +302,8 @@ class Namespace(Store[T]):
         if place.generation is not None and not (place.flight is not None and place.flight.dropped):
             release = lock.release() if lock is not None else ()
             self._write({wish.key: encoded}, wish.ttl_s, wish.stale_s, release, place.generation, cost_s=cost_s)
-        return _Made(
-            self._read_back(value, encoded), encoded.data
-        )  # so that a caller gets the same of a miss as of a hit
+        # Read back, so that a caller gets the same of a miss as of a hit.
+        return _Made(self._read_back(value, encoded), encoded.data)
 
 
 class _Place(NamedTuple, Generic[T]):

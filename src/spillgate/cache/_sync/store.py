@@ -270,26 +270,27 @@ class Store(Values[T]):
 
     def _unlinked(self, keys: Sequence[str]) -> list[Reply]:
         """For each of the keys whether there was a value, which is gone; 0 where it could not be deleted yet."""
-        try:
-            replies = self._space.change(keys, lambda _, name: (("UNLINK", name),))
-        except ServerError as error:
-            self._dropped(error, len(keys))
-            self._space.owe(keys, all_of_them=True)
-            return [0] * len(keys)
-        for place, reply in enumerate(replies):
-            if failed(reply):
-                self._dropped(reply)
-                replies[place] = 0
-        return replies
+        return self._ask(keys, lambda name: (("UNLINK", name),), 0, owed=True)
 
     def _ask(
-        self, keys: Sequence[str], make: Callable[[str], tuple[Command, ...]], unknown: int, count: int = 1
+        self,
+        keys: Sequence[str],
+        make: Callable[[str], tuple[Command, ...]],
+        unknown: int,
+        count: int = 1,
+        *,
+        owed: bool = False,
     ) -> list[Reply]:
-        """The replies to ``count`` commands on each key; ``unknown`` in place of what cannot be told."""
+        """The replies to ``count`` commands on each key; ``unknown`` in place of what cannot be told.
+
+        ``owed`` says that the values are out of date: where the server fails they are deleted later.
+        """
         try:
             replies = self._space.change(keys, lambda _, name: make(name))
         except ServerError as error:
             self._dropped(error, len(keys))
+            if owed:
+                self._space.owe(keys, all_of_them=True)
             return [unknown] * (len(keys) * count)
         for number, reply in enumerate(replies):
             if failed(reply):
