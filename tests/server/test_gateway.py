@@ -142,7 +142,7 @@ SWEEPS: dict[str, tuple[Rule, set[str], dict[str, int]]] = {
         {"fresh", "idle", "edge-soon", "edge-late", "orphan", "new-orphan"},
         {},
     ),
-    "cut": (Rule("messages", Unlink.CUT, idle_s=1001, ttl_ms=200_000), {"idle", "orphan"}, {}),
+    "cut": (Rule("messages", Unlink.CUT, idle_s=3000, ttl_ms=200_000), {"idle", "orphan"}, {}),
     "cut by ttl": (Rule("messages", Unlink.CUT, ttl_ms=500_000), {"fresh", "idle", "edge-soon"}, {}),
     "orphan": (Rule("messages", Unlink.ORPHAN, idle_s=900), {"orphan"}, {}),
     "cap": (
