@@ -4,6 +4,7 @@ Sizes are powers of 1024, as the server counts them. A formatted value can be pa
 same text; it carries one decimal (durations: two units), so it is for people and not for arithmetic.
 """
 
+import math
 import re
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
@@ -104,3 +105,8 @@ def unreadable(expected: str, given: object) -> UnitError:
     """Return the error that says what was ``expected`` and what was ``given``, as a policy file would write it."""
     shown = f'"{given}"' if isinstance(given, str) else str(given).lower() if isinstance(given, bool) else given
     return UnitError(f"expected {expected}, got {shown}")
+
+
+def rounded(number: float, digits: int = 0) -> float | None:
+    """A number in a document; None where there is none, as for an end of an interval that is not known."""
+    return round(number, digits or None) if math.isfinite(number) else None

@@ -81,7 +81,7 @@ def test_a_named_namespace_is_cleaned_alone_and_whatever_the_pressure(valkey: Se
     [
         (("sesions",), 'unknown namespace "sesions" (registered: analytics, voice, sessions, ai-context, '),
         (("analytics", "users"), 'the namespace "users" is protected (cleanup = "never")'),
-        (("analytics", "--level", "preventive"), "name namespaces only with --level emergency or critical"),
+        (("analytics", "--level", "preventive"), "name namespaces only with the level emergency or critical"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...], said: str, valkey: Server, typed: Typed) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from spillgate.census.rows import Row, masked, namespace_rows, prefix_rows, shown, tells_a_key
 from spillgate.census.survey import data_of
-from spillgate.cli.output import ends
 from spillgate.config import Policy
 from spillgate.keyspace import Keyspace
 from spillgate.model import Estimate, KeySample, Survey
@@ -99,7 +98,7 @@ def document(report: Report) -> dict[str, object]:
         "seconds": round(survey.seconds, 4),
         "used_memory": survey.used_bytes,
         "limit_bytes": report.limit_bytes,
-        "data": None if report.data is None else ends(report.data),
+        "data": None if report.data is None else report.data.ends(),
         "overhead": {cause: round(size.value) for cause, size in survey.overhead.items()},
         "namespaces": [_row(row, report) for row in report.namespaces],
         "prefixes": [_row(row, report) for row in report.prefixes],
@@ -125,7 +124,7 @@ def _row(row: Row, report: Report) -> dict[str, object]:
 
 def _numbers(row: Row) -> dict[str, dict[str, float | None] | None]:
     found = {name: (value(row), digits) for name, (value, digits) in _NUMBERS.items()}
-    return {name: None if estimate is None else ends(estimate, digits) for name, (estimate, digits) in found.items()}
+    return {name: None if estimate is None else estimate.ends(digits) for name, (estimate, digits) in found.items()}
 
 
 def _key(key: KeySample, report: Report) -> dict[str, object]:
@@ -140,7 +139,7 @@ def _key(key: KeySample, report: Report) -> dict[str, object]:
 
 
 def _estimates(found: Mapping[str, Estimate]) -> dict[str, object]:
-    return {word: ends(estimate) for word, estimate in found.items()}
+    return {word: estimate.ends() for word, estimate in found.items()}
 
 
 def table(report: Report) -> str:

@@ -2,148 +2,13 @@
 
 import sys
 from contextlib import closing
-from dataclasses import dataclass
 
 from spillgate.cli import screens
 from spillgate.cli.output import Exit, complain, console, emit, show
-from spillgate.config import Policy
 from spillgate.errors import ConfigError
-from spillgate.governor import words
+from spillgate.governor.by_hand import Report, Request
 from spillgate.governor.loop import Governor
-from spillgate.governor.state import State
-from spillgate.model import Level, Outcome, Plan, Stop
-from spillgate.units import format_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be cleaned: ``only`` these namespaces, where some are named, else by priority to the target."""
-
-    policy: Policy
-    level: Level
-    only: frozenset[str]
-
-    def check(self) -> None:
-        """Refuse what cannot be meant.
-
-        Raises:
-            ConfigError: a namespace that does not exist, is protected, or is named with a loss-free level.
-        """
-        known = {ns.name: ns for ns in self.policy.namespaces}
-        for name in sorted(self.only):
-            if name not in known:
-                listed = ", ".join(known) or "none; pass a policy file with --config"
-                raise ConfigError(f'unknown namespace "{name}" (registered: {listed})', source="command line")
-            if known[name].protected:
-                raise ConfigError(f'the namespace "{name}" is protected (cleanup = "never")', source="command line")
-        if self.only and self.level < Level.EMERGENCY:
-            raise ConfigError(
-                f"the level {self.level.label} deletes nothing but what has expired, in all namespaces at once: "
-                "name namespaces only with --level emergency or critical",
-                source="command line",
-            )
-
-    def carry_out(self, *, dry_run: bool) -> "Report":
-        """Do it, or find out what it would do.
-
-        Raises:
-            ServerError: the server failed before anything was decided.
-            LimitUnknown: no limit is declared and the server has none.
-        """
-        with closing(Governor(self.policy, dry_run=dry_run)) as governor:
-            plan, outcomes = governor.cleanup(self.level, self.only)
-            latest = outcomes
-            # Victims are picked by a sample, which may have been too hopeful: then there is more to find.
-            while not (dry_run or self.only) and _is_worth_another(latest):
-                _, latest = governor.cleanup(self.level)
-                outcomes += latest
-            failed = any(outcome.stop is Stop.FAILED for outcome in outcomes)
-            state = governor.state if dry_run or failed else governor.look()
-        return Report(self, plan, outcomes, state)
-
-
-def _is_worth_another(outcomes: tuple[Outcome, ...]) -> bool:
-    """Whether a round saw all keys, deleted some, and was not enough."""
-    return bool(outcomes) and outcomes[-1].stop is Stop.COMPLETE and any(outcome.deleted for outcome in outcomes)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """How a cleanup ended, or in a dry run would end. ``state`` is what was seen after it."""
-
-    request: Request
-    plan: Plan
-    outcomes: tuple[Outcome, ...]
-    state: State
-
-    @property
-    def deletes(self) -> int:
-        """Keys deleted."""
-        return sum(outcome.deleted for outcome in self.outcomes)
-
-    @property
-    def shortens(self) -> int:
-        """TTLs shortened."""
-        return sum(outcome.retimed for outcome in self.outcomes)
-
-    @property
-    def frees_bytes(self) -> int:
-        """Memory freed."""
-        return sum(outcome.freed_bytes for outcome in self.outcomes)
-
-    @property
-    def error(self) -> str | None:
-        """Why it could not be finished."""
-        return next((outcome.error for outcome in self.outcomes if outcome.error), None)
-
-    @property
-    def data_bytes(self) -> int:
-        """The memory of data afterwards; in a dry run what it would come to."""
-        reading = self.state.reading
-        if self.state.dry_run or reading is None:
-            return self.plan.data_bytes - self.frees_bytes
-        return reading.data_with(self.plan.shared_bytes)
-
-    @property
-    def reached(self) -> bool:
-        """Whether memory is down at the target, or the namespaces that were named are done."""
-        if self.error is not None:
-            return False
-        # A budget has a target of its own.
-        there = any(one.stop is Stop.TARGET and one.action.bytes_wanted is None for one in self.outcomes)
-        return bool(self.request.only) or there or self.data_bytes <= self.plan.target_bytes
-
-    def document(self) -> dict[str, object]:
-        """What ``--json`` prints."""
-        known = self.state.assessment
-        return {
-            "dry_run": self.state.dry_run,
-            "level": self.plan.level.label,
-            "namespaces": sorted(self.request.only) or None,
-            "reason": self.plan.reason,
-            "data_bytes_before": self.plan.data_bytes,
-            "data_bytes": self.data_bytes,
-            "target_bytes": None if self.request.only else self.plan.target_bytes,
-            "reached": self.reached,
-            "deleted": self.deletes,
-            "retimed": self.shortens,
-            "freed_bytes": self.frees_bytes,
-            "level_now": known.level.label if known else None,
-            "outcomes": [words.outcome_details(outcome) | {"error": outcome.error} for outcome in self.outcomes],
-            "error": self.error,
-        }
-
-    def ending(self) -> str:
-        """The last line: where memory stands."""
-        size, target = format_bytes(self.data_bytes), format_bytes(self.plan.target_bytes)
-        leaves = f"{'would leave' if self.state.dry_run else 'leaves'} {size} of data"
-        if self.error is not None:
-            return f"{leaves}: not finished"
-        if self.request.only:
-            return leaves
-        if self.reached:
-            return f"{leaves}: the target of {target} is reached"
-        return f"{leaves}: the target of {target} is not reached, the rest is protected or may not go yet"
+from spillgate.model import Stop
 
 
 def clean(request: Request, *, dry_run: bool, yes: bool, as_json: bool) -> Exit:
@@ -153,7 +18,7 @@ def clean(request: Request, *, dry_run: bool, yes: bool, as_json: bool) -> Exit:
         ConfigError: something that cannot be meant, or nobody there to confirm it.
         ServerError: the server failed.
     """
-    request.check()
+    request.check("command line")
     if not (dry_run or yes) and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfigError(
             "not on a terminal, so nobody can confirm: pass --yes to go ahead, or --dry-run to see what would go"
@@ -176,7 +41,10 @@ def clean(request: Request, *, dry_run: bool, yes: bool, as_json: bool) -> Exit:
 
 def _carried_out(request: Request, *, dry_run: bool) -> Report:
     with console(stderr=True).status("looking at what would go ..." if dry_run else "cleaning up ..."):
-        return request.carry_out(dry_run=dry_run)
+        if dry_run:
+            return request.preview()
+        with closing(Governor(request.policy)) as governor:
+            return request.carry_out(governor)
 
 
 def _tell(report: Report) -> None:

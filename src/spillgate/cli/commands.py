@@ -14,6 +14,7 @@ from spillgate.cli.options import AsJson, Config, DryRun, Host, Limit, PolicySou
 from spillgate.cli.output import Exit, complain, emit, level_exit, show
 from spillgate.cli.serve import Served, run
 from spillgate.errors import ConfigError
+from spillgate.governor.by_hand import Request
 from spillgate.governor.journal import Event
 from spillgate.governor.loop import Governor
 from spillgate.model import Level
@@ -201,7 +202,7 @@ def cleanup(
     Protected namespaces, and keys that match no namespace, are never touched. The exit code is 1 when the target was
     not reached, or when you said no.
     """
-    from spillgate.cli.cleaning import Request, clean  # noqa: PLC0415 - see output.console
+    from spillgate.cli.cleaning import clean  # noqa: PLC0415 - see output.console
 
     logs.log_nowhere()
     policy = PolicySource(url, config, limit).load()

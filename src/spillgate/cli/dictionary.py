@@ -13,10 +13,10 @@ from spillgate.cache.counters import Counters
 from spillgate.cache.dictionary import Training, Untrainable, dictionary_ttl_ms, has_decayed, ratio_of
 from spillgate.cache.waiting import Hands
 from spillgate.cli.options import PolicySource, let_others_go_first
-from spillgate.cli.output import Exit, console, emit, rounded, show
+from spillgate.cli.output import Exit, console, emit, show
 from spillgate.config import NamespacePolicy
 from spillgate.errors import ConfigError
-from spillgate.units import format_bytes, format_duration, format_share
+from spillgate.units import format_bytes, format_duration, format_share, rounded
 
 
 @dataclass(frozen=True, slots=True)

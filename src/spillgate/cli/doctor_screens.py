@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from spillgate.census.rows import shown
-from spillgate.cli.doctor import Examination
+from spillgate.checkup import Examination
 from spillgate.cli.output import show
 from spillgate.model import Estimate
 from spillgate.policy.findings import Finding, Severity

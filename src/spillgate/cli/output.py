@@ -1,7 +1,6 @@
 """Where output goes: documents and screens to stdout, everything else to stderr; and how a command ends."""
 
 import json
-import math
 import sys
 from collections.abc import Mapping
 from enum import IntEnum
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spillgate.errors import BudgetExhausted, ServerError, SpillgateError
 from spillgate.governor.state import State
-from spillgate.model import Estimate, Level
+from spillgate.model import Level
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -46,16 +45,6 @@ def emit(document: Mapping[str, object]) -> None:
     """The one document of ``--json``."""
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
     sys.stdout.flush()
-
-
-def ends(estimate: Estimate, digits: int = 0) -> dict[str, float | None]:
-    """An estimate in a document: ``value``, ``low`` and ``high``, in this order."""
-    return {name: rounded(getattr(estimate, name), digits) for name in ("value", "low", "high")}
-
-
-def rounded(number: float, digits: int = 0) -> float | None:
-    """A number in a document; None where there is none, as for an end of an interval that is not known."""
-    return round(number, digits or None) if math.isfinite(number) else None
 
 
 def show(*parts: "RenderableType | None") -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from spillgate.units import rounded
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -31,6 +33,10 @@ class Estimate:
     def is_exact(self) -> bool:
         """Whether the interval is a single point."""
         return self.low == self.high
+
+    def ends(self, digits: int = 0) -> dict[str, float | None]:
+        """It in a document: ``value``, ``low`` and ``high``, in this order; an end that is not known is None."""
+        return {name: rounded(getattr(self, name), digits) for name in ("value", "low", "high")}
 
 
 class KeySample(NamedTuple):
