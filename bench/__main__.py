@@ -17,6 +17,8 @@ BENCHMARKS = {
     "idle": "what a governor costs that has nothing to do",
     "census": "a million keys: what fills the memory, sampled and exact, beside other tools",
     "values": "what real values take in the server, beside other libraries",
+    "web": "health documents at a thousand a second, and ten pages that look on",
+    "history": "what keeping a history takes of time, CPU and disk",
     "cache": "how fast and how calm the cache library is, beside other libraries",
     "sweep": "a million keys: the worst call on the server, beside another library",
 }

@@ -56,6 +56,15 @@ def fill_up(client: redis.Redis, share: float, prefix: str = "ceo-platform:messa
     return client
 
 
+def commands_of(client: redis.Redis) -> dict[str, int]:
+    """How often each command was called, INFO and CONFIG apart, which this question and a test send themselves."""
+    stats = client.info("commandstats")
+    assert isinstance(stats, dict)
+    return {
+        name: row["calls"] for name, row in stats.items() if name not in {"cmdstat_info", "cmdstat_config|resetstat"}
+    }
+
+
 def ends_of(client: redis.Redis) -> dict[bytes, float]:
     """When each key ends, in Unix seconds; infinity where it never does."""
     keys = sorted(keys_of(client))
@@ -164,9 +173,17 @@ class Running:
             self._base_url = found[0]
         return self._base_url
 
-    def get(self, path: str = HEALTH, *, method: str = "GET", host: str | None = None) -> Answer:
+    def get(
+        self,
+        path: str = HEALTH,
+        *,
+        method: str = "GET",
+        host: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
         """One request."""
-        return get(self.base_url, path, method=method, host=host)
+        return get(self.base_url, path, method=method, host=host, headers=headers, body=body)
 
     def becomes(self, status: str, timeout_s: float = 15.0) -> Answer:
         """Wait until the health document has this status."""
@@ -180,10 +197,19 @@ class Running:
         return found
 
 
-def get(base_url: str, path: str, *, method: str = "GET", host: str | None = None) -> Answer:
+def get(
+    base_url: str,
+    path: str,
+    *,
+    method: str = "GET",
+    host: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> Answer:
     """One HTTP request, whatever the code of its response."""
+    named = dict(headers or {}) | ({"Host": host} if host else {})
     with closing(HTTPConnection(base_url.removeprefix("http://"), timeout=10)) as connection:
-        connection.request(method, path, headers={"Host": host} if host else {})
+        connection.request(method, path, body, named)
         response = connection.getresponse()
         return Answer(response.status, response.headers, response.read().decode())
 

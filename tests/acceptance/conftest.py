@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import pytest
 
 from spillgate.cli import main
-from tests.programs import FOREIGN
+from tests.conftest import missing
+from tests.programs import FOREIGN, GOVERNED, running, stock
+from tests.servers import Server, ServerKind, ServerMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.servers import Server
+    from tests.programs import Running
 
 
 class Told(NamedTuple):
@@ -58,3 +60,17 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
     yield run
     root.handlers, root.level = handlers, level
+
+
+@pytest.fixture(scope="module")
+def governed() -> Iterator[Running]:
+    """``spillgate run`` beside a stocked Valkey, with the token "correct horse", for all questions of a module."""
+    try:
+        server = Server(ServerKind.VALKEY_9_1)
+    except ServerMissingError as error:
+        missing(str(error))
+    with server:
+        stock(server)
+        with running(*GOVERNED, server=server, SPILLGATE_TOKEN="correct horse") as governor:
+            governor.becomes("healthy")
+            yield governor

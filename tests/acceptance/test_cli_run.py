@@ -54,7 +54,7 @@ def test_it_guards_in_little_memory_and_a_dry_run_only_tells(valkey: Server) -> 
         assert "deleted 200 of analytics" in governor.awaits("trim messages (")
         eventually(lambda: used(client) < 0.8 * 25 * MB)
         assert governor.get().code == 200
-        assert psutil.Process(governor.process.pid).memory_info().rss < 60_000_000
+        assert psutil.Process(governor.process.pid).memory_info().rss < 72_000_000
         assert governor.ends(signal.SIGTERM) == 0
     assert keys_of(client, "ceo-platform:analytics:*") == set()
     for pattern, count in (("ceo-platform:users:*", 300), ("elsewhere:*", 12)):

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -165,7 +166,7 @@ def test_a_pipe_gets_plain_lines_and_ctrl_c_a_summary(tmp_path: Path) -> None:
     assert "\x1b" not in running.output
     assert running.errors == ""
     assert lines[0] == "Spillgate demo: Valkey 9.1.2, 25MB, noeviction, 1m"
-    assert lines[1] == f"http://127.0.0.1:{port}/health/redis-memory"
+    assert re.fullmatch(rf"dashboard http://127\.0\.0\.1:{port}/  token \S{{8}}", lines[1])
     assert any("level normal: " in line for line in lines)
     assert any(line.endswith("refused 0, evicted 0") for line in lines)
     assert any("stopped before the end: nothing was lost, and no write was refused." in line for line in lines)
@@ -341,7 +342,7 @@ def test_the_phases_follow_each_other() -> None:
 
 def test_a_port_that_is_taken_and_one_that_may_not_be(tmp_path: Path, valkey: Server) -> None:
     with demo("--port", str(valkey.port), folder=tmp_path) as running:
-        running.awaits(f"/health/redis-memory (instead of port {valkey.port}: Address already in use)")
+        running.awaits(f" (instead of port {valkey.port}: Address already in use)")
     refused = spillgate("demo", "--host", "0.0.0.0")  # noqa: S104 - to see it refused
     assert refused.returncode == 2
     assert "give a loopback address such as 127.0.0.1, not 0.0.0.0" in refused.stderr

@@ -9,22 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from spillgate.units import format_bytes, format_share
 from tests.governing import MB, fill, used
-from tests.programs import GOVERNED, HEALTH, fill_up, running, stock
+from tests.programs import GOVERNED, HEALTH, commands_of, fill_up, running, stock
 from tests.servers import eventually
 
 if TYPE_CHECKING:
-    import redis
-
     from tests.servers import Server
-
-
-def commands(client: redis.Redis) -> dict[str, int]:
-    """How often each command was called, INFO and CONFIG apart, which this test sends itself."""
-    stats = client.info("commandstats")
-    assert isinstance(stats, dict)
-    return {
-        name: row["calls"] for name, row in stats.items() if name not in {"cmdstat_info", "cmdstat_config|resetstat"}
-    }
 
 
 def test_the_health_document_has_the_fields_and_values_that_were_agreed(server: Server) -> None:
@@ -78,7 +67,7 @@ def test_answers_are_not_cached_only_read_and_only_given_to_this_machine(valkey:
             assert (head.code, head.body, head.headers["Cache-Control"]) == (200, "", "no-store")
             for method in ("POST", "PUT", "DELETE"):
                 assert governor.get(path, method=method).code == 405
-        for path in ("/", "/health", "/api/state", "/health/redis-memory/more"):
+        for path in ("/health", "/api", "/health/redis-memory/more"):
             assert governor.get(path).code == 404
         port = governor.base_url.rsplit(":", 1)[1]
         for host in ("localhost", "127.0.0.1", "[::1]", f"localhost:{port}", f"127.0.0.1:{port}"):
@@ -89,14 +78,14 @@ def test_answers_are_not_cached_only_read_and_only_given_to_this_machine(valkey:
 
 def test_asking_costs_the_server_nothing(valkey: Server) -> None:
     client = stock(valkey)
-    with running(*GOVERNED, server=valkey, SPILLGATE_MONITOR_INTERVAL="1h") as governor:
+    with running(*GOVERNED, server=valkey, SPILLGATE_MONITOR_INTERVAL="1h", SPILLGATE_MONITOR_CHECKUP="0s") as governor:
         governor.becomes("healthy")
         # One look, its census included, and the pause after it has begun: from here on the governor is silent.
-        eventually(lambda: commands(client).get("cmdstat_subscribe"))
-        before = eventually(lambda: (first := commands(client)) == commands(client) and first)
+        eventually(lambda: commands_of(client).get("cmdstat_subscribe"))
+        before = eventually(lambda: (first := commands_of(client)) == commands_of(client) and first)
         for _ in range(100):
             assert governor.get().code == 200
-        assert commands(client) == before
+        assert commands_of(client) == before
 
 
 def test_a_server_that_is_down_is_unreachable_until_it_is_back(valkey: Server) -> None:

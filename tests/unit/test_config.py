@@ -12,22 +12,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillgate.config import (
+    LISTED,
     PRESETS,
     SETTINGS,
+    AlertSettings,
     CacheSettings,
     Cleanup,
     Codec,
+    FindingSeverity,
     LevelSettings,
     MonitorSettings,
     NamespacePolicy,
     Policy,
+    QuietHours,
+    Secret,
     ServerSettings,
     Verify,
+    WebhookSettings,
     load_policy,
     parse_policy,
 )
 from spillgate.errors import ConfigError
 from spillgate.keyspace import Glob
+from spillgate.model import Level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +61,9 @@ def namespace(settings: str = "", name: str = "a", keys: str = "a:*") -> str:
 
 
 def test_an_empty_file_gives_the_defaults() -> None:
-    assert parse("") == Policy(ServerSettings(), MonitorSettings(), LevelSettings(), CacheSettings(), ())
+    assert parse("") == Policy(
+        ServerSettings(), MonitorSettings(), LevelSettings(), CacheSettings(), (), AlertSettings(), ()
+    )
     assert parse("").server == ServerSettings(
         url="redis://127.0.0.1:6379/0",
         limit_bytes=None,
@@ -66,7 +75,9 @@ def test_an_empty_file_gives_the_defaults() -> None:
         key_file=None,
         verify=Verify.FULL,
     )
-    assert parse("").monitor == MonitorSettings(interval_s=30.0, min_interval_s=0.1, commands_per_day=0)
+    assert parse("").monitor == MonitorSettings(
+        interval_s=30.0, min_interval_s=0.1, commands_per_day=0, checkup_s=3600.0
+    )
     assert parse("").levels == LevelSettings(
         warning=0.6, preventive=0.8, emergency=0.88, critical=1.0, release=0.04, hold_s=15.0
     )
@@ -95,6 +106,7 @@ def test_every_key_of_every_table_is_read() -> None:
         interval = "1m"
         min_interval = "1s"
         commands_per_day = 15000
+        checkup = "0s"
         [levels]
         warning = 0.5
         preventive = "70%"
@@ -108,6 +120,26 @@ def test_every_key_of_every_table_is_read() -> None:
         failures = 5
         retry = "2s"
         lock = "30s"
+        [alerts]
+        min_level = "warning"
+        forecast = "1h"
+        findings = "medium"
+        grace = "30s"
+        hold = "1m"
+        reminder = "2h"
+        rate = 10
+        quiet_hours = "22:00-07:30"
+        quiet_level = "critical"
+        timezone = "Europe/Berlin"
+        notify = ["slack://a/b/c", "mailto://me:pw@example.org"]
+        link = "https://spillgate.example.org/"
+        name = "production"
+        [[webhook]]
+        name = "pager"
+        url = "https://example.org/hook/abc"
+        secret = "whsec_c2VjcmV0"
+        min_level = "emergency"
+        timeout = "3s"
         [[namespace]]
         name = "messages"
         keys = ["m:*", "old:m:*"]
@@ -141,7 +173,7 @@ def test_every_key_of_every_table_is_read() -> None:
             key_file=Path("key.pem"),
             verify=Verify.CA,
         ),
-        MonitorSettings(interval_s=60.0, min_interval_s=1.0, commands_per_day=15_000),
+        MonitorSettings(interval_s=60.0, min_interval_s=1.0, commands_per_day=15_000, checkup_s=0.0),
         LevelSettings(warning=0.5, preventive=0.7, emergency=0.8, critical=0.95, release=0.02, hold_s=60.0),
         CacheSettings(timeout_s=0.1, connections=4, failures=5, retry_s=2.0, lock_s=30.0),
         (
@@ -168,6 +200,30 @@ def test_every_key_of_every_table_is_read() -> None:
             ),
             NamespacePolicy(name="rq", keys=PRESETS["rq"]),
         ),
+        AlertSettings(
+            min_level=Level.WARNING,
+            forecast_s=3600.0,
+            findings=FindingSeverity.MEDIUM,
+            grace_s=30.0,
+            hold_s=60.0,
+            reminder_s=7200.0,
+            rate=10,
+            quiet_hours=QuietHours(22 * 60, 7 * 60 + 30),
+            quiet_level=Level.CRITICAL,
+            timezone="Europe/Berlin",
+            notify=(Secret("slack://a/b/c"), Secret("mailto://me:pw@example.org")),
+            link="https://spillgate.example.org/",
+            name="production",
+        ),
+        (
+            WebhookSettings(
+                name="pager",
+                url=Secret("https://example.org/hook/abc"),
+                secret=Secret("whsec_c2VjcmV0"),
+                min_level=Level.EMERGENCY,
+                timeout_s=3.0,
+            ),
+        ),
     )
 
 
@@ -177,22 +233,24 @@ def test_the_table_of_settings_covers_every_field_and_describes_it() -> None:
         "monitor": MonitorSettings,
         "levels": LevelSettings,
         "cache": CacheSettings,
+        "alerts": AlertSettings,
+        "webhook": WebhookSettings,
         "namespace": NamespacePolicy,
     }
     assert [(one.table, one.field) for one in SETTINGS] == [
         (table, one.name) for table, values in tables.items() for one in fields(values)
     ]
     assert all(one.help.endswith((".", ",")) for one in SETTINGS)
-    assert [one.key for one in SETTINGS if one.required] == ["name", "keys"]
+    assert [one.key for one in SETTINGS if one.required] == ["name", "url", "name", "keys"]
 
 
 def test_written_defaults_are_the_real_ones() -> None:
     written = "".join(
         f"[{table}]\n"
         + "".join(f"{one.key} = {one.default}\n" for one in SETTINGS if one.table == table and is_toml(one.default))
-        for table in ("monitor", "levels", "cache")
+        for table in ("monitor", "levels", "cache", "alerts")
     )
-    assert written.count("=") == 14
+    assert len(written.splitlines()) == 4 + 15 + 10
     assert parse(written) == Policy()
     derived = "".join(
         f"{one.key} = {one.default}\n" for one in SETTINGS if one.table == "namespace" and is_toml(one.default)
@@ -321,7 +379,7 @@ def test_every_setting_outside_namespaces_has_its_variable() -> None:
     assert policy.levels.warning == 0.5
     variables = [name for one in SETTINGS for name in one.env]
     assert len(set(variables)) == len(variables)
-    assert all(bool(one.env) == (one.table != "namespace") for one in SETTINGS)
+    assert all(bool(one.env) == (one.table not in LISTED) for one in SETTINGS)
 
 
 def test_the_file_may_be_named_in_the_environment(tmp_path: Path) -> None:
@@ -362,6 +420,91 @@ def test_no_password_is_shown_by_values_or_errors() -> None:
     assert "redis://user:***@localhost/0?password=***" in repr(policy)
     assert "hunter2" not in refusal('[server]\nurl = "http://user:hunter2@localhost"')
     assert "hunter2" not in refusal('[server]\nurl = "redis://user:hunter2@localhost"\nca_file = "ca.pem"')
+
+
+def test_no_secret_of_an_alert_is_shown() -> None:
+    policy = parse("""
+        [alerts]
+        notify = ["slack://hunter2/hunter2/hunter2", "https://hooks.example.org/hunter2", "env:HUNTER"]
+        [[webhook]]
+        name = "a"
+        url = "https://me:hunter2@example.org:8443/hunter2?x=hunter2"
+        secret = "hunter2"
+    """)
+    assert "hunter2" not in repr(policy)
+    assert [url.address for url in policy.alerts.notify] == [
+        "slack://***",
+        "https://hooks.example.org/***",
+        "env:HUNTER",
+    ]
+    assert policy.webhooks[0].url.address == "https://example.org:8443/***"
+    for text in (
+        '[alerts]\nnotify = ["hunter2"]',
+        '[alerts]\nnotify = "env:hunter2 "\nlink = "hunter2"',
+        '[alerts]\nnotify = ["env:hunter2-hunter2"]',
+        '[alerts]\nlink = "https://me:hunter2@example.org"',
+        '[[webhook]]\nname = "a"\nurl = "ftp://hunter2/hunter2"',
+        '[[webhook]]\nname = "a"\nurl = "http://hunter2:hunter2/"',
+        '[[webhook]]\nname = "a"\nurl = "https://h"\nsecret = "whsec_hunter2!"',
+    ):
+        assert "hunter2" not in refusal(text)
+
+
+# ---- secrets that stand in the environment
+
+
+BY_ENV = """
+    [alerts]
+    notify = ["env:SLACK"]
+    [[webhook]]
+    name = "a"
+    url = "env:HOOK"
+    secret = "env:SIGNING"
+"""
+
+
+def test_a_secret_may_stand_in_the_environment() -> None:
+    env = {"SLACK": "slack://a/b/c", "HOOK": "https://example.org/", "SIGNING": "whsec_c2VjcmV0"}
+    policy = parse_policy(BY_ENV, "spillgate.toml", env=env)
+    assert [url.reveal() for url in policy.alerts.notify] == ["slack://a/b/c"]
+    (webhook,) = policy.webhooks
+    assert webhook.secret is not None
+    assert (webhook.url.reveal(), webhook.secret.reveal()) == ("https://example.org/", "whsec_c2VjcmV0")
+    assert "Secret('env:SLACK')" in repr(policy)
+
+
+def test_one_that_is_not_set_is_told_to_who_needs_it_alone() -> None:
+    policy = parse_policy(BY_ENV, "spillgate.toml", env={"SLACK": ""})
+    with pytest.raises(ConfigError, match="names the environment variable SLACK, which is not set"):
+        policy.alerts.notify[0].reveal()
+    assert policy.webhooks[0].url.address == "env:HOOK"
+
+
+def test_what_a_variable_says_is_checked_too() -> None:
+    assert refusal(BY_ENV, env={"HOOK": "gopher://h"}) == (
+        'spillgate.toml: webhook[1] "a": url: expected a URL such as "https://example.org/hook", got "gopher://***"'
+    )
+    assert refusal(BY_ENV, env={"SLACK": "xoxb"}) == (
+        'spillgate.toml: alerts.notify: expected a URL of apprise such as "slack://...", got "***"'
+    )
+    assert refusal("", env={"SPILLGATE_ALERTS_NOTIFY": "slack"}).startswith("environment: SPILLGATE_ALERTS_NOTIFY: exp")
+
+
+def test_several_receivers_in_one_variable_stand_with_spaces_between() -> None:
+    policy = load_policy(None, env={"SPILLGATE_ALERTS_NOTIFY": " a://b,c  d://e "}, flags={})
+    assert [url.reveal() for url in policy.alerts.notify] == ["a://b,c", "d://e"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "quiet", "loud"),
+    [("22:00-07:00", (1320, 1439, 0, 419), (420, 1319)), ("00:00-06:30", (0, 389), (390, 1439))],
+)
+def test_quiet_hours_may_span_midnight(hours: str, quiet: tuple[int, ...], loud: tuple[int, ...]) -> None:
+    read = parse(f'[alerts]\nquiet_hours = "{hours}"').alerts.quiet_hours
+    assert read is not None
+    assert str(read) == hours
+    assert all(map(read.include, quiet))
+    assert not any(map(read.include, loud))
 
 
 # ---- the server's address
@@ -428,7 +571,7 @@ def test_a_budget_that_nothing_would_enforce_is_refused(cleanup: str) -> None:
 
 
 MISTAKES = {
-    "x = 1": 'unknown key "x" (known here: cache, levels, monitor, namespace, presets, server)',
+    "x = 1": 'unknown key "x" (known here: alerts, cache, levels, monitor, namespace, presets, server, webhook)',
     "[servre]": 'unknown key "servre" (did you mean "server"?)',
     '[server]\nlimt = "1MB"': 'server: unknown key "limt" (did you mean "limit"?)',
     "server = 3": "server: expected a table, got 3",
@@ -464,6 +607,36 @@ MISTAKES = {
     ),
     '[levels]\nwarning = "60%"\npreventive = "90%"\nemergency = "95%"\nrelease = "30%"': (
         "levels.release: must be less than the 30% between warning and preventive, is 30%"
+    ),
+    '[alerts]\nmin_level = "normal"': (
+        'alerts.min_level: expected one of "warning", "preventive", "emergency", "critical", got "normal"'
+    ),
+    '[alerts]\nfindings = "none"': (
+        'alerts.findings: expected one of "info", "low", "medium", "high", "critical", "never", got "none"'
+    ),
+    "[alerts]\nrate = 0": "alerts.rate: must be more than 0; leave out notify and [[webhook]] to send no alerts",
+    '[alerts]\nquiet_hours = "22-7"': 'alerts.quiet_hours: expected hours such as "22:00-07:00", got "22-7"',
+    '[alerts]\nquiet_hours = "07:00-07:00"': (
+        'alerts.quiet_hours: expected hours such as "22:00-07:00", got "07:00-07:00"'
+    ),
+    '[alerts]\ntimezone = "Berlin"': (
+        'alerts.timezone: expected a time zone that this system knows, such as "UTC" or "Europe/Berlin", got "Berlin"'
+    ),
+    '[alerts]\ntimezone = "../etc"': (
+        'alerts.timezone: expected a time zone that this system knows, such as "UTC" or "Europe/Berlin", got "../etc"'
+    ),
+    "[alerts]\nnotify = [1]": "alerts.notify: expected a text in quotes",
+    '[alerts]\nlink = "example.org"': (
+        'alerts.link: expected a URL such as "https://spillgate.example.org", without a password, got "***"'
+    ),
+    '[webhook]\nname = "a"': "webhook: expected a list of tables, each begun with [[webhook]]",
+    '[[webhook]]\nname = "a"': 'webhook[1] "a": url: is missing',
+    '[[webhook]]\nname = "a"\nurl = "https://h"\ntimeout = "0s"': 'webhook[1] "a": timeout: must be more than 0',
+    '[[webhook]]\nname = "a"\nurl = "https://h"\nsecret = "whsec_"': (
+        'webhook[1] "a": secret: expected base64 behind "whsec_", got something else'
+    ),
+    '[[webhook]]\nname = "a"\nurl = "https://h"\n[[webhook]]\nname = "a"\nurl = "https://h"': (
+        'webhook[2] "a": name: the name "a" is already that of another webhook'
     ),
     '[namespace]\nname = "a"': "namespace: expected a list of tables, each begun with [[namespace]]",
     "namespace = [1]": "namespace[1]: expected a table, got 1",

@@ -4,7 +4,7 @@ import re
 from itertools import groupby
 from pathlib import Path
 
-from spillgate.config import SETTINGS
+from spillgate.config import LISTED, SETTINGS
 from spillgate.config.presets import PRESETS
 
 PAGE = Path(__file__).parents[2] / "docs" / "policy.md"
@@ -15,7 +15,7 @@ def tables() -> str:
     """The settings as Markdown, a table for each table of the file."""
     lines: list[str] = []
     for table, settings in groupby(SETTINGS, key=lambda setting: setting.table):
-        title = "[[namespace]]" if table == "namespace" else f"[{table}]"
+        title = f"[[{table}]]" if table in LISTED else f"[{table}]"
         lines += [f"### `{title}`", "", "| key | default | what it is | environment |", "|---|---|---|---|"]
         for setting in settings:
             default = "required" if setting.required else setting.default or "none"

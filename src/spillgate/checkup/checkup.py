@@ -20,6 +20,7 @@ from spillgate.server.scanning import ScanTable
 
 _ERROR = 0.01  # of the survey, as `spillgate doctor` has it
 _FIRST_S = 5.0
+_GROWTH_S = 2.0
 _LOOK_AGAIN_S = 60.0
 # What the cache library's processes publish is found by walking the keys, a thousand in a command.
 _LIBRARY_S = 300.0
@@ -52,14 +53,25 @@ class Checkup:
     ``latest`` and ``library`` are None until there is something; ``why_not`` says why nothing is done.
     """
 
-    def __init__(self, governor: Governor, *, clock: Clock | None = None, first_s: float = _FIRST_S) -> None:
-        """Prepare; ``first_s`` is how long after the start to look for the first time."""
+    def __init__(
+        self,
+        governor: Governor,
+        *,
+        clock: Clock | None = None,
+        first_s: float = _FIRST_S,
+        growth_s: float = _GROWTH_S,
+    ) -> None:
+        """Prepare.
+
+        ``first_s`` is how long after the start to look for the first time, ``growth_s`` how long to watch memory grow.
+        """
         self.latest: Latest | None = None
         self.library: Library | None = None
         self.error: str | None = None
         self._governor = governor
         self._clock = clock or Clock()
         self._first_s = first_s
+        self._growth_s = growth_s
         self._examined_at_s = self._read_at_s = -float("inf")
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -138,7 +150,7 @@ class Checkup:
     def _examine(self) -> None:
         self._examined_at_s = self._clock.monotonic()
         policy = self._governor.state.policy
-        closeness = Closeness(masked=True, wait=self._wait)
+        closeness = Closeness(growth_s=self._growth_s, masked=True, wait=self._wait)
         with closing(Gateway(policy.server, ScanTable(policy.namespaces), clock=time.monotonic)) as gateway:
             done = examine(gateway, policy, _ERROR, closeness, self._busy)
         if self._busy():  # what was drawn from a part of the keys is no news

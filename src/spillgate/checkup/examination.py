@@ -44,7 +44,7 @@ def examine(
     closeness: Closeness,
     asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> Examination:
-    """Look at the server of ``gateway``, every key of it where there are few, and tell what is wrong; nothing is changed.
+    """Look at a server, at every key of it where there are few, and tell what is wrong; nothing is changed.
 
     ``wanted`` is the largest error of the survey. Once ``asked_to_stop`` the rest is drawn from what was seen so far.
 

@@ -109,6 +109,25 @@ def run_command(
         bool,
         typer.Option("--insecure", help="Allow an address that others can reach without SPILLGATE_TOKEN being set."),
     ] = False,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history",
+            metavar="FILE",
+            envvar="SPILLGATE_HISTORY",
+            help="Keep readings and the journal in this SQLite file.",
+            show_default="in memory",
+            show_envvar=False,
+        ),
+    ] = None,
+    exporter_names: Annotated[
+        bool,
+        typer.Option("--exporter-names", help="Add metrics by the names of the well-known Redis exporter to /metrics."),
+    ] = False,
+    otlp: Annotated[
+        bool,
+        typer.Option("--otlp", help="Send metrics by OpenTelemetry, as the OTEL_EXPORTER_OTLP_ variables say."),
+    ] = False,
     log_format: Annotated[LogFormat, typer.Option("--log-format", help="How log lines are written.")] = LogFormat.TEXT,
     log_level: Annotated[LogLevel, typer.Option("--log-level", help="Least severe lines that are written.")] = (
         LogLevel.INFO
@@ -117,7 +136,8 @@ def run_command(
     """Guard a server until told to stop.
 
     Looks at the server's memory, more often the faster it fills, and cleans up by the policy before the limit is
-    reached. Logs go to stderr; /health/redis-memory, /livez and /readyz are served over HTTP.
+    reached. Logs go to stderr. Over HTTP it serves a dashboard at /, /health/redis-memory, /metrics, and an API, which
+    changes nothing without the token that SPILLGATE_TOKEN holds.
 
     SIGTERM and Ctrl-C stop it with exit code 0. SIGHUP reads the policy file again; a file that cannot be used leaves
     the old policy in force. With --json the logs are JSON too, and the last state is printed at the end.
@@ -126,7 +146,8 @@ def run_command(
         raise ConfigError("has a server of its own, and --url names another", source="command line", key="--embedded")
     logs.log_to_stderr(LogFormat.JSON if as_json else log_format, log_level)
     source = PolicySource(url, config, limit)
-    state = run(Served(source, (host, port) if web else None, embedded=embedded, dry_run=dry_run, insecure=insecure))
+    bind = (host, port) if web else None
+    state = run(Served(source, bind, embedded, dry_run, insecure, history, exporter_names, otlp))
     if as_json:
         emit(views.snapshot(state))
 

@@ -1,6 +1,6 @@
 """Reading a policy: from a file, the environment and flags into checked, frozen values.
 
-A setting of [server], [monitor], [levels] or [cache] comes from the first of::
+A setting of [server], [monitor], [levels], [cache] or [alerts] comes from the first of::
 
     a flag                     --limit 25MB
     SPILLGATE_<TABLE>_<KEY>    SPILLGATE_SERVER_LIMIT=25MB
@@ -13,14 +13,16 @@ A variable that is set but empty counts as not set.
 
 import difflib
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from spillgate.config.alerting import AlertSettings, WebhookSettings, check_address, signing_key
 from spillgate.config.presets import PRESETS
 from spillgate.config.settings import (
+    LISTED,
     SETTINGS,
     CacheSettings,
     LevelSettings,
@@ -33,8 +35,17 @@ from spillgate.errors import ConfigError, mask_url
 from spillgate.keyspace import Glob
 from spillgate.units import format_bytes, format_duration, format_share, unreadable
 
-_Values = TypeVar("_Values", ServerSettings, MonitorSettings, LevelSettings, CacheSettings, NamespacePolicy)
-_TABLES = ("server", "monitor", "levels", "cache")
+_Values = TypeVar(
+    "_Values",
+    ServerSettings,
+    MonitorSettings,
+    LevelSettings,
+    CacheSettings,
+    AlertSettings,
+    WebhookSettings,
+    NamespacePolicy,
+)
+_TABLES = ("server", "monitor", "levels", "cache", "alerts")
 _TTLS = ("ttl", "min_ttl", "max_ttl", "emergency_ttl", "critical_ttl")
 _LEAST_TTL_S = 1.0
 
@@ -68,9 +79,9 @@ def parse_policy(
         place = f"at end of document, line {text.count(chr(10)) + 1}"
         message = str(error).replace("at end of document", place)
         raise ConfigError(f"is not valid TOML: {message}", source=source) from error
-    _refuse_unknown(document, ("presets", "namespace", *_TABLES), source, "")
+    _refuse_unknown(document, ("presets", *LISTED, *_TABLES), source, "")
     overrides = _overrides(env or {}, flags or {})
-    server, monitor, levels, cache = (
+    server, monitor, levels, cache, alerts = (
         _Table.of(document.get(name, {}), name, source, name, overrides[name]) for name in _TABLES
     )
     return Policy(
@@ -79,6 +90,8 @@ def parse_policy(
         levels=_read_levels(levels),
         cache=_read_cache(cache),
         namespaces=_read_namespaces(document, source),
+        alerts=_read_alerts(alerts, env or {}),
+        webhooks=_read_webhooks(document, source, env or {}),
     )
 
 
@@ -136,6 +149,13 @@ class _Table:
         if lower in self.given:
             return self.error(lower, f"must be {relation} {upper} ({shown[upper]}), is {shown[lower]}")
         return self.error(upper, f"{lower} ({shown[lower]}) must be {relation} it, and it is {shown[upper]}")
+
+    def check(self, key: str, check: Callable[..., object], *values: object, **options: object) -> None:
+        """Call a check of what ``key`` says; what it raises names the place."""
+        try:
+            check(*values, **options)
+        except ConfigError as error:
+            raise self.error(key, str(error)) from error
 
     def read(self, values: type[_Values]) -> _Values:
         """Convert every value given, and leave the others at their defaults."""
@@ -242,15 +262,45 @@ def _read_cache(table: _Table) -> CacheSettings:
     return cache
 
 
-def _read_namespaces(document: Mapping[str, object], source: str) -> tuple[NamespacePolicy, ...]:
-    raw = document.get("namespace", [])
+def _read_alerts(table: _Table, env: Mapping[str, str]) -> AlertSettings:
+    alerts = table.read(AlertSettings)
+    if not alerts.rate:
+        raise table.error("rate", "must be more than 0; leave out notify and [[webhook]] to send no alerts")
+    notify = tuple(url.within(env) for url in alerts.notify)
+    for url in notify:
+        table.check("notify", check_address, url, web=False)
+    return replace(alerts, notify=notify)
+
+
+def _read_webhooks(document: Mapping[str, object], source: str, env: Mapping[str, str]) -> tuple[WebhookSettings, ...]:
+    webhooks: dict[str, WebhookSettings] = {}
+    for table in _listed(document, "webhook", source):
+        read = table.read(WebhookSettings)
+        if read.name in webhooks:
+            raise table.error("name", f'the name "{read.name}" is already that of another webhook')
+        if not read.timeout_s:
+            raise table.error("timeout", "must be more than 0")
+        webhook = replace(read, url=read.url.within(env), secret=read.secret and read.secret.within(env))
+        table.check("url", check_address, webhook.url, web=True)
+        if webhook.secret and webhook.secret.value is not None:
+            table.check("secret", signing_key, webhook.secret.value)
+        webhooks[read.name] = webhook
+    return tuple(webhooks.values())
+
+
+def _listed(document: Mapping[str, object], name: str, source: str) -> Iterator[_Table]:
+    """The tables begun with ``[[name]]``; errors name each by its number and its own name."""
+    raw = document.get(name, [])
     if not isinstance(raw, list):
-        raise ConfigError("expected a list of tables, each begun with [[namespace]]", source=source, key="namespace")
-    namespaces: list[tuple[str, NamespacePolicy]] = []
+        raise ConfigError(f"expected a list of tables, each begun with [[{name}]]", source=source, key=name)
     for number, table in enumerate(cast("list[object]", raw), start=1):
-        name = cast("dict[str, object]", table).get("name") if isinstance(table, dict) else None
-        path = f"namespace[{number}]" + (f' "{name}"' if isinstance(name, str) else "")
-        namespaces.append((path, _read_namespace(_Table.of(cast("object", table), "namespace", source, path))))
+        called = cast("dict[str, object]", table).get("name") if isinstance(table, dict) else None
+        path = f"{name}[{number}]" + (f' "{called}"' if isinstance(called, str) else "")
+        yield _Table.of(cast("object", table), name, source, path)
+
+
+def _read_namespaces(document: Mapping[str, object], source: str) -> tuple[NamespacePolicy, ...]:
+    namespaces = [(table.path, _read_namespace(table)) for table in _listed(document, "namespace", source)]
     namespaces += _read_presets(document.get("presets", []), source)
     _refuse_overlaps(namespaces, source)
     return tuple(namespace for _, namespace in namespaces)

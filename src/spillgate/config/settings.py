@@ -5,15 +5,25 @@ together, and `SETTINGS` is the table made of them. Fields hold bytes, seconds a
 """
 
 import json
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
+from spillgate.config.alerting import AlertSettings, WebhookSettings, read_level
+from spillgate.config.values import (
+    Setting,
+    read_count,
+    read_name,
+    read_one_of,
+    read_path,
+    read_switch,
+    read_text,
+    read_weight,
+    says,
+)
 from spillgate.errors import UnitError, mask_url
 from spillgate.keyspace import Glob
 from spillgate.units import (
@@ -32,7 +42,6 @@ MAX_TTL_FACTOR = 4
 DEFAULT_CRITICAL_TTL_S = 60.0
 
 _SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
 class Cleanup(StrEnum):
@@ -68,76 +77,8 @@ class Codec(StrEnum):
     JSON = "json"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One row of the table of settings.
-
-    ``default`` is written as in the policy file, or says how the default follows from other settings; empty where a
-    value is required or absence means none. ``env`` lists its environment variables, the strongest first.
-    """
-
-    table: str
-    key: str
-    field: str
-    read: Callable[[object], object]
-    default: str
-    help: str
-    env: tuple[str, ...]
-    required: bool
-
-
-def _says(
-    key: str, read: Callable[[object], object], text: str, default: str = "", env: tuple[str, ...] = ()
-) -> Mapping[str, object]:
-    """Describe a field: its key in the file, its reader, its description, a derived default, its short variables."""
-    return {"key": key, "read": read, "help": text, "default": default, "env": env}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str) and value:
-        return value
-    raise unreadable("a text", value)
-
-
-def _path(value: object) -> Path:
-    return Path(_text(value))
-
-
-def _switch(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise unreadable("true or false", value)
-
-
-def _count(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    raise unreadable("a whole number, 0 or more", value)
-
-
-def _weight(value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
-        return float(value)
-    raise unreadable("a number, 0 or more", value)
-
-
-def _one_of(choices: type[StrEnum]) -> Callable[[object], StrEnum]:
-    def read(value: object) -> StrEnum:
-        if value in list(choices):
-            return choices(value)
-        raise unreadable("one of " + ", ".join(f'"{choice}"' for choice in choices), value)
-
-    return read
-
-
-def _name(value: object) -> str:
-    if isinstance(value, str) and _NAME.fullmatch(value):
-        return value
-    raise unreadable("up to 64 letters, digits, dots, dashes or underscores", value)
-
-
 def _globs(value: object) -> tuple[str, ...]:
-    globs = tuple(map(_text, cast("list[object]", value))) if isinstance(value, list) else (_text(value),)
+    globs = tuple(map(read_text, cast("list[object]", value))) if isinstance(value, list) else (read_text(value),)
     if not globs:
         raise UnitError("expected a glob or a list of globs, got an empty list")
     for glob in globs:
@@ -146,7 +87,7 @@ def _globs(value: object) -> tuple[str, ...]:
 
 
 def _url(value: object) -> str:
-    url = _text(value)
+    url = read_text(value)
     scheme, _, rest = url.partition("://")
     try:
         complete = urlsplit(url).path if scheme == "unix" else rest
@@ -182,7 +123,7 @@ class ServerSettings:
 
     url: str = field(
         default="redis://127.0.0.1:6379/0",
-        metadata=_says(
+        metadata=says(
             "url",
             _url,
             "The server: redis://, rediss:// (TLS), unix://. Not governed yet: redis+sentinel://, redis+cluster://.",
@@ -191,7 +132,7 @@ class ServerSettings:
     )
     limit_bytes: int | None = field(
         default=None,
-        metadata=_says(
+        metadata=says(
             "limit",
             parse_bytes,
             "Memory that the plan allows.",
@@ -200,21 +141,23 @@ class ServerSettings:
         ),
     )
     reserve_bytes: int | None = field(
-        default=None, metadata=_says("reserve", parse_bytes, "Memory kept free below the limit.", "8% of limit")
+        default=None, metadata=says("reserve", parse_bytes, "Memory kept free below the limit.", "8% of limit")
     )
     connect_timeout_s: float = field(
-        default=2.0, metadata=_says("connect_timeout", parse_duration, "Longest wait for a connection.")
+        default=2.0, metadata=says("connect_timeout", parse_duration, "Longest wait for a connection.")
     )
-    timeout_s: float = field(default=5.0, metadata=_says("timeout", parse_duration, "Longest wait for a reply."))
+    timeout_s: float = field(default=5.0, metadata=says("timeout", parse_duration, "Longest wait for a reply."))
     ca_file: Path | None = field(
-        default=None, metadata=_says("ca_file", _path, "Certificates of the authorities trusted.", "the system's")
+        default=None, metadata=says("ca_file", read_path, "Certificates of the authorities trusted.", "the system's")
     )
-    cert_file: Path | None = field(default=None, metadata=_says("cert_file", _path, "The client's certificate."))
-    key_file: Path | None = field(default=None, metadata=_says("key_file", _path, "The key of cert_file."))
+    cert_file: Path | None = field(default=None, metadata=says("cert_file", read_path, "The client's certificate."))
+    key_file: Path | None = field(default=None, metadata=says("key_file", read_path, "The key of cert_file."))
     verify: Verify = field(
         default=Verify.FULL,
-        metadata=_says(
-            "verify", _one_of(Verify), 'What of the certificate is checked: "full", "ca" (not the host name), "none".'
+        metadata=says(
+            "verify",
+            read_one_of(Verify),
+            'What of the certificate is checked: "full", "ca" (not the host name), "none".',
         ),
     )
 
@@ -234,14 +177,22 @@ class MonitorSettings:
     """[monitor]: how often to look, and how many commands that may take."""
 
     interval_s: float = field(
-        default=30.0, metadata=_says("interval", parse_duration, "Time between looks while nothing happens.")
+        default=30.0, metadata=says("interval", parse_duration, "Time between looks while nothing happens.")
     )
     min_interval_s: float = field(
         default=0.1,
-        metadata=_says("min_interval", parse_duration, "Shortest time between looks while the limit is far."),
+        metadata=says("min_interval", parse_duration, "Shortest time between looks while the limit is far."),
     )
     commands_per_day: int = field(
-        default=0, metadata=_says("commands_per_day", _count, "Most commands a day, for metered plans; 0 = no cap.")
+        default=0, metadata=says("commands_per_day", read_count, "Most commands a day, for metered plans; 0 = no cap.")
+    )
+    checkup_s: float = field(
+        default=3600.0,
+        metadata=says(
+            "checkup",
+            parse_duration,
+            'How often the running governor examines the server, as the doctor does, while all is calm; "0s" = never.',
+        ),
     )
 
 
@@ -249,18 +200,16 @@ class MonitorSettings:
 class LevelSettings:
     """[levels]: at which pressure each level begins, and when it ends again."""
 
-    warning: float = field(
-        default=0.6, metadata=_says("warning", parse_share, "Log, and name the heaviest namespaces.")
-    )
-    preventive: float = field(default=0.8, metadata=_says("preventive", parse_share, "Begin loss-free cleanup."))
-    emergency: float = field(default=0.88, metadata=_says("emergency", parse_share, "Begin cleanup by priority."))
+    warning: float = field(default=0.6, metadata=says("warning", parse_share, "Log, and name the heaviest namespaces."))
+    preventive: float = field(default=0.8, metadata=says("preventive", parse_share, "Begin loss-free cleanup."))
+    emergency: float = field(default=0.88, metadata=says("emergency", parse_share, "Begin cleanup by priority."))
     critical: float = field(
-        default=1.0, metadata=_says("critical", parse_share, "Use critical_ttl; the cache library sheds.")
+        default=1.0, metadata=says("critical", parse_share, "Use critical_ttl; the cache library sheds.")
     )
     release: float = field(
-        default=0.04, metadata=_says("release", parse_share, "A level ends this far below its threshold,")
+        default=0.04, metadata=says("release", parse_share, "A level ends this far below its threshold,")
     )
-    hold_s: float = field(default=15.0, metadata=_says("hold", parse_duration, "and after this long there."))
+    hold_s: float = field(default=15.0, metadata=says("hold", parse_duration, "and after this long there."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,20 +217,21 @@ class CacheSettings:
     """[cache]: how patient the cache library is."""
 
     timeout_s: float = field(
-        default=0.25, metadata=_says("timeout", parse_duration, "Longest that one call to the server may take.")
+        default=0.25, metadata=says("timeout", parse_duration, "Longest that one call to the server may take.")
     )
     connections: int = field(
-        default=16, metadata=_says("connections", _count, "Most connections of one process, at least 1.")
+        default=16, metadata=says("connections", read_count, "Most connections of one process, at least 1.")
     )
     failures: int = field(
-        default=3, metadata=_says("failures", _count, "Failures in a row, at least 1, after which calls wait no more,")
+        default=3,
+        metadata=says("failures", read_count, "Failures in a row, at least 1, after which calls wait no more,"),
     )
     retry_s: float = field(
-        default=1.0, metadata=_says("retry", parse_duration, "and how long until one of them tries again.")
+        default=1.0, metadata=says("retry", parse_duration, "and how long until one of them tries again.")
     )
     lock_s: float = field(
         default=10.0,
-        metadata=_says("lock", parse_duration, "Longest that others wait for one process to compute a value."),
+        metadata=says("lock", parse_duration, "Longest that others wait for one process to compute a value."),
     )
 
 
@@ -293,67 +243,71 @@ class NamespacePolicy:
     what is not given is derived from ``ttl_s`` when the value is made.
     """
 
-    name: str = field(metadata=_says("name", _name, "Its name."))
-    keys: tuple[str, ...] = field(metadata=_says("keys", _globs, "Glob of its keys, or a list of globs."))
+    name: str = field(metadata=says("name", read_name, "Its name."))
+    keys: tuple[str, ...] = field(metadata=says("keys", _globs, "Glob of its keys, or a list of globs."))
     ttl_s: float | None = field(
-        default=None, metadata=_says("ttl", parse_duration, "Time its keys live.", 'required unless cleanup = "never"')
+        default=None, metadata=says("ttl", parse_duration, "Time its keys live.", 'required unless cleanup = "never"')
     )
     cleanup: Cleanup = field(
         default=Cleanup.NEVER,
-        metadata=_says(
-            "cleanup", _one_of(Cleanup), 'What an emergency may do: "clear", "trim", "expired", "shorten", "never".'
+        metadata=says(
+            "cleanup", read_one_of(Cleanup), 'What an emergency may do: "clear", "trim", "expired", "shorten", "never".'
         ),
     )
     priority: int | None = field(
         default=None,
-        metadata=_says(
+        metadata=says(
             "priority",
-            _count,
+            read_count,
             "Lower is cleaned first, equal ones in the order of the file.",
             'required unless cleanup = "never"',
         ),
     )
     min_ttl_s: float | None = field(
-        default=None, metadata=_says("min_ttl", parse_duration, "Least that ttl may become by advice.", "ttl / 6")
+        default=None, metadata=says("min_ttl", parse_duration, "Least that ttl may become by advice.", "ttl / 6")
     )
     max_ttl_s: float | None = field(
         default=None,
-        metadata=_says("max_ttl", parse_duration, "Most that ttl, and any TTL, may become.", "4 · ttl"),
+        metadata=says("max_ttl", parse_duration, "Most that ttl, and any TTL, may become.", "4 · ttl"),
     )
     emergency_ttl_s: float | None = field(
-        default=None, metadata=_says("emergency_ttl", parse_duration, "Cap on TTLs at emergency.", "min_ttl")
+        default=None, metadata=says("emergency_ttl", parse_duration, "Cap on TTLs at emergency.", "min_ttl")
     )
     critical_ttl_s: float | None = field(
         default=None,
-        metadata=_says("critical_ttl", parse_duration, "Cap on TTLs at critical.", '"1m", or emergency_ttl if less'),
+        metadata=says("critical_ttl", parse_duration, "Cap on TTLs at critical.", '"1m", or emergency_ttl if less'),
     )
     enforce_ttl: bool = field(
         default=cast("bool", None),  # only until __post_init__
-        metadata=_says(
-            "enforce_ttl", _switch, "Whether the governor sets and caps TTLs.", 'false if cleanup = "never", else true'
+        metadata=says(
+            "enforce_ttl",
+            read_switch,
+            "Whether the governor sets and caps TTLs.",
+            'false if cleanup = "never", else true',
         ),
     )
     budget_bytes: int | None = field(
-        default=None, metadata=_says("budget", parse_bytes, "Memory beyond which it is trimmed first.", "none")
+        default=None, metadata=says("budget", parse_bytes, "Memory beyond which it is trimmed first.", "none")
     )
-    weight: float = field(default=1.0, metadata=_says("weight", _weight, "Cost of rebuilding a value, relative."))
+    weight: float = field(default=1.0, metadata=says("weight", read_weight, "Cost of rebuilding a value, relative."))
     max_value_bytes: int = field(
-        default=256 * 1024, metadata=_says("max_value", parse_bytes, "Largest value the cache library accepts.")
+        default=256 * 1024, metadata=says("max_value", parse_bytes, "Largest value the cache library accepts.")
     )
     compress_over_bytes: int = field(
-        default=1024, metadata=_says("compress_over", parse_bytes, "Values larger than this are compressed.")
+        default=1024, metadata=says("compress_over", parse_bytes, "Values larger than this are compressed.")
     )
     codec: Codec = field(
-        default=Codec.MSGPACK, metadata=_says("codec", _one_of(Codec), 'How values are written: "msgpack" or "json".')
+        default=Codec.MSGPACK,
+        metadata=says("codec", read_one_of(Codec), 'How values are written: "msgpack" or "json".'),
     )
     dictionary: bool = field(
-        default=False, metadata=_says("dictionary", _switch, "Whether to compress with a trained dictionary.")
+        default=False, metadata=says("dictionary", read_switch, "Whether to compress with a trained dictionary.")
     )
-    binary: bool = field(default=False, metadata=_says("binary", _switch, "Whether binary values are accepted."))
+    binary: bool = field(default=False, metadata=says("binary", read_switch, "Whether binary values are accepted."))
     jitter: float = field(
-        default=0.1, metadata=_says("jitter", parse_share, "Share of its TTL by which a key may expire sooner.")
+        default=0.1, metadata=says("jitter", parse_share, "Share of its TTL by which a key may expire sooner.")
     )
-    sliding: bool = field(default=False, metadata=_says("sliding", _switch, "Whether reading a key renews its TTL."))
+    sliding: bool = field(default=False, metadata=says("sliding", read_switch, "Whether reading a key renews its TTL."))
 
     def __post_init__(self) -> None:
         derived: dict[str, object] = {}
@@ -388,6 +342,8 @@ class Policy:
     levels: LevelSettings = field(default_factory=LevelSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     namespaces: tuple[NamespacePolicy, ...] = ()
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    webhooks: tuple[WebhookSettings, ...] = ()
 
 
 _TABLES = {
@@ -395,9 +351,18 @@ _TABLES = {
     "monitor": MonitorSettings,
     "levels": LevelSettings,
     "cache": CacheSettings,
+    "alerts": AlertSettings,
+    "webhook": WebhookSettings,
     "namespace": NamespacePolicy,
 }
-_WRITTEN_BY = {parse_bytes: format_bytes, parse_duration: format_duration, parse_share: format_share}
+LISTED = ("webhook", "namespace")
+"""The tables of which there may be any number, each begun with ``[[name]]``."""
+_WRITTEN_BY: dict[object, Callable[[Any], str]] = {
+    parse_bytes: format_bytes,
+    parse_duration: format_duration,
+    parse_share: format_share,
+    read_level: lambda level: level.label,
+}
 
 
 def _settings() -> Iterator[Setting]:
@@ -411,7 +376,7 @@ def _settings() -> Iterator[Setting]:
                 write = _WRITTEN_BY.get(says["read"])
                 written = json.dumps(write(default) if write else default, ensure_ascii=False)
             long_env = f"SPILLGATE_{table}_{key}".upper()
-            env = () if table == "namespace" else (long_env, *says["env"])
+            env = () if table in LISTED else (long_env, *says["env"])
             required = one.default is MISSING
             yield Setting(table, key, one.name, says["read"], written, says["help"], env, required)
 

@@ -2,28 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, zip_longest
+from itertools import zip_longest
 
 from rich.text import Text
 
 from spillgate.config import LevelSettings
 from spillgate.demo.phases import PHASES, Report
 from spillgate.demo.watch import Line
+from spillgate.drawing import badge, bar, chart, fit, grouped, margin, marks, or_unknown
 from spillgate.model import Level
-from spillgate.policy.pressure import level_at, threshold
 from spillgate.units import format_bytes, format_share
 
-_STYLES = {
-    Level.NORMAL: "green",
-    Level.WARNING: "yellow",
-    Level.PREVENTIVE: "dark_orange",
-    Level.EMERGENCY: "red",
-    Level.CRITICAL: "bold red",
-}
 _CHART_ROWS = 3
-_MARGIN = 7
-_BLOCKS, _PLAIN_BLOCKS = " ▁▂▃▄▅▆▇█", " .::||###"
-_FULL, _PLAIN_FULL = "█", "#"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +64,7 @@ def draw(view: View, width: int, height: int, *, plain: bool = False) -> list[Te
     ]
     room = max(0, height - len(lines))
     lines += _journal(view, room)
-    for line in lines:
-        line.no_wrap = True
-        line.truncate(width, overflow="crop" if plain else "ellipsis")
-    return lines[:height]
+    return fit(lines, width, height, plain=plain)
 
 
 def status_line(view: View) -> str:
@@ -88,13 +75,9 @@ def status_line(view: View) -> str:
     alive, due = (count.get("sessions", 0) for count in (report.alive, report.due))
     return (
         f"{view.elapsed_s:6.1f}s {report.phase:<6} {format_bytes(view.used_bytes):>6} ({share:>5}) "
-        f"{level:<10} sessions {alive:,} of {due:,}, lost {_or_unknown(report.lost)}, "
-        f"writes {report.writes:,}, refused {report.refused:,}, evicted {_or_unknown(view.evicted)}"
+        f"{level:<10} sessions {alive:,} of {due:,}, lost {or_unknown(report.lost)}, "
+        f"writes {report.writes:,}, refused {report.refused:,}, evicted {or_unknown(view.evicted)}"
     )
-
-
-def _or_unknown(number: int | None) -> str:
-    return "unknown" if number is None else f"{number:,}"
 
 
 def _head(view: View, width: int) -> Iterator[Text]:
@@ -111,46 +94,23 @@ def _memory(view: View, width: int, *, plain: bool) -> Iterator[Text]:
     """The memory in words, as a bar, and where on it the levels begin."""
     share = view.used_bytes / view.limit_bytes
     size = f"{format_bytes(view.used_bytes)} of {format_bytes(view.limit_bytes)} ({format_share(share)})"
-    yield Text.assemble(
-        f"memory {size}, at most {format_bytes(view.peak_bytes)}   level ",
-        ("UNKNOWN", "reverse") if view.level is None else (view.level.label.upper(), f"reverse {_STYLES[view.level]}"),
-    )
-    filled = min(width, round(share * width))
-    bar = Text((_PLAIN_FULL if plain else _FULL) * filled, style=_STYLES[level_at(share, view.settings)])
-    yield bar.append(("-" if plain else "·") * (width - filled), style="dim")
-    yield Text(_marks(view.settings, width), style="dim")
-
-
-def _marks(settings: LevelSettings, width: int) -> str:
-    """A line whose "|" stand where the levels begin, each with the level's name where there is room for it."""
-    marks = ""
-    for level in list(Level)[1:]:
-        share = threshold(level, settings)
-        room = min(width, round(share * width)) - len(marks) - 1
-        short = format_share(share)
-        label = next((text for text in (f"{level.label} {short}", short, "") if len(text) < room), "")
-        marks += f"{label:>{max(0, room)}}|"
-    return marks
+    yield Text.assemble(f"memory {size}, at most {format_bytes(view.peak_bytes)}   level ", badge(view.level))
+    yield bar(share, view.settings, width, plain=plain)
+    yield marks(view.settings, width)
 
 
 def _chart(view: View, width: int, *, plain: bool) -> Iterator[Text]:
     """Memory over the run: the limit at the top, and under it where the phases begin."""
-    blocks = _PLAIN_BLOCKS if plain else _BLOCKS
-    count = width - _MARGIN
-    edges = [len(view.columns) * number // count for number in range(count + 1)]
-    tops = [max(view.columns[start : max(start + 1, end)]) / view.limit_bytes for start, end in pairwise(edges)]
-    for row in reversed(range(_CHART_ROWS)):
-        label = format_bytes(view.limit_bytes) if row == _CHART_ROWS - 1 else "0" if row == 0 else ""
-        line = Text(f"{label:>{_MARGIN - 2}} |", style="dim")
-        for top in tops:
-            eighths = round(top * _CHART_ROWS * 8) - row * 8
-            line.append(blocks[min(8, max(0, eighths))], style=_STYLES[level_at(top, view.settings)])
-        yield line
+    top = format_bytes(view.limit_bytes)
+    left = margin(top)
+    count = width - left
+    shares = [None if most is None else most / view.limit_bytes for most in grouped(view.columns, count)]
+    yield from chart(shares, view.settings, top=top, rows=_CHART_ROWS, plain=plain)
     axis, begin = "", 0.0
     for phase in PHASES:
         axis = axis.ljust(round(begin * count)) + phase.name
         begin += phase.share
-    yield Text(" " * _MARGIN + axis, style="dim")
+    yield Text(" " * left + axis, style="dim")
 
 
 def _namespaces(rows: Sequence[NamespaceRow], width: int) -> Iterator[Text]:
@@ -176,12 +136,12 @@ def _counters(view: View) -> Iterator[Text]:
     yield Text.assemble(
         ("sessions alive ", "bold"),
         f"{alive:,} of {due:,}   tasks, channels, users {others_alive:,} of {others_due:,}   ",
-        (f"lost {_or_unknown(report.lost)}", "bold red" if report.lost else "bold"),
+        (f"lost {or_unknown(report.lost)}", "bold red" if report.lost else "bold"),
     )
     yield Text.assemble(
         f"writes {report.writes:,}   ",
         (f"refused {report.refused:,}", "bold red" if report.refused else "bold"),
-        f"   evicted by the server {_or_unknown(view.evicted)}",
+        f"   evicted by the server {or_unknown(view.evicted)}",
     )
 
 

@@ -12,6 +12,7 @@ from spillgate.demo.screen import NamespaceRow, View
 from spillgate.demo.serving import endpoint
 from spillgate.demo.summary import Summary
 from spillgate.demo.watch import MemoryWatch, Story
+from spillgate.governor.history import History
 from spillgate.governor.loop import Governor
 from spillgate.governor.state import State
 from spillgate.model import Estimate
@@ -106,8 +107,9 @@ def staged(seconds: float, host: str, port: int) -> Generator[Stage]:
     with embedded_valkey(limit_bytes, _EVICTION_POLICY) as url:
         policy = replace(policy, server=replace(policy.server, url=url))
         with (
-            Governor(policy) as governor,
-            endpoint(governor, host, port) as address,
+            History() as history,
+            Governor(policy, history=history) as governor,
+            endpoint(governor, history, host, port) as address,
             WorkloadProcess(url, seconds) as workload,
             MemoryWatch(policy, seconds, lambda: governor.state.reading) as memory,
         ):

@@ -8,6 +8,7 @@ from spillgate.config import Policy
 from spillgate.errors import BudgetExhausted, ServerError
 from spillgate.governor import words
 from spillgate.governor.apply import Cleaner
+from spillgate.governor.history import History
 from spillgate.governor.journal import Event, Journal
 from spillgate.governor.recent import Recent
 from spillgate.governor.state import Totals
@@ -36,15 +37,23 @@ class Cycle:
     """
 
     def __init__(
-        self, policy: Policy, gateway: Gateway, journal: Journal, *, asked_to_stop: Callable[[], bool], dry_run: bool
+        self,
+        policy: Policy,
+        gateway: Gateway,
+        journal: Journal,
+        *,
+        asked_to_stop: Callable[[], bool],
+        dry_run: bool,
+        history: History | None = None,
     ) -> None:
         """Prepare; the server is not touched before the first refresh."""
         self.policy = policy
         self.capabilities: Capabilities | None = None
         self.totals = Totals()
-        self.watch = Watch(policy, gateway)
+        self.watch = Watch(policy, gateway, history)
         self._gateway = gateway
         self._journal = journal
+        self._history = history
         self._asked_to_stop = asked_to_stop
         self._dry_run = dry_run
         self._by_hand = False
@@ -253,6 +262,8 @@ class Cycle:
     def _saw(self, census: Census) -> Census:
         self.census, self._outdated = census, False
         self._recent.saw_census(census)
+        if self._history is not None:
+            self._history.saw(census)
         return census
 
     def _known(self, level: Level) -> Known:

@@ -39,20 +39,34 @@ class Entry:
 class Journal:
     """The latest entries, newest last; safe to read from any thread."""
 
-    def __init__(self, wall_clock: Callable[[], float], logger: logging.Logger | None = None) -> None:
-        """Start empty; ``wall_clock`` stamps the entries."""
+    def __init__(
+        self,
+        wall_clock: Callable[[], float],
+        logger: logging.Logger | None = None,
+        *,
+        last_number: int = 0,
+        keep: Callable[[Entry], None] | None = None,
+    ) -> None:
+        """Start empty; ``wall_clock`` stamps the entries.
+
+        Numbers go on after ``last_number``. ``keep`` gets every entry, in their order; it must neither wait nor raise.
+        """
         self._wall_clock = wall_clock
         self._logger = logger or logging.getLogger("spillgate")
         self._entries: deque[Entry] = deque(maxlen=_KEPT)
-        self._number = 0
-        self._lock = threading.Lock()
+        self._number = last_number
+        self._keep = keep
+        self._written = threading.Condition()
 
     def write(self, event: Event, level: str, message: str, **details: object) -> Entry:
         """Add one entry and log it."""
-        with self._lock:
+        with self._written:
             self._number += 1
             entry = Entry(self._number, self._wall_clock(), event, level, message, details)
             self._entries.append(entry)
+            if self._keep is not None:
+                self._keep(entry)
+            self._written.notify_all()
         grave = event in {Event.ERROR, Event.ALARM}
         self._logger.log(
             logging.WARNING if grave else logging.INFO,
@@ -63,5 +77,15 @@ class Journal:
 
     def entries(self, after: int = 0) -> tuple[Entry, ...]:
         """The kept entries whose number is above ``after``."""
-        with self._lock:
+        with self._written:
             return tuple(entry for entry in self._entries if entry.number > after)
+
+    @property
+    def last_number(self) -> int:
+        """The number of the newest entry; where there is none yet, the one that the first will follow."""
+        return self._number
+
+    def wait(self, after: int, timeout_s: float) -> bool:
+        """Sleep until there is an entry whose number is above ``after``, or the time is over; whether there is one."""
+        with self._written:
+            return self._written.wait_for(lambda: self._number > after, timeout_s)

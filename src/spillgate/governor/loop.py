@@ -9,6 +9,7 @@ from spillgate.errors import BudgetExhausted, ConfigError, LimitUnknown, ServerE
 from spillgate.governor import words
 from spillgate.governor.clock import Clock, CommandMeter
 from spillgate.governor.cycle import Cycle
+from spillgate.governor.history import History
 from spillgate.governor.journal import Event, Journal
 from spillgate.governor.state import State
 from spillgate.model import Level, Outcome, Plan
@@ -25,11 +26,17 @@ class Governor:
 
     `run` blocks until `stop`; `start` runs it in a thread of its own, for use inside an application; as a context
     manager it does both. `cycle` is one look with what follows from it. ``state`` and ``journal`` may be read from any
-    thread.
+    thread. A ``history`` is fed with everything; who opened it starts and stops it, and stops it after the governor.
     """
 
     def __init__(
-        self, policy: Policy, *, dry_run: bool = False, clock: Clock | None = None, seed: int | None = None
+        self,
+        policy: Policy,
+        *,
+        dry_run: bool = False,
+        clock: Clock | None = None,
+        seed: int | None = None,
+        history: History | None = None,
     ) -> None:
         """Prepare; the server is not touched before the first cycle.
 
@@ -37,7 +44,12 @@ class Governor:
             ConfigError: the URL is of a kind that cannot be governed.
         """
         self.clock = clock or Clock()
-        self.journal = Journal(self.clock.wall)
+        self.history = history
+        self.journal = Journal(
+            self.clock.wall,
+            last_number=history.last_number if history else 0,
+            keep=history.keep if history else None,
+        )
         self.dry_run = dry_run
         self._rng = random.Random(seed)
         self._stopping = threading.Event()
@@ -65,7 +77,12 @@ class Governor:
         )
         self._tracker = WriteTracker(self._gateway.subscribe)
         self._cycle = Cycle(
-            policy, self._gateway, self.journal, asked_to_stop=self._stopping.is_set, dry_run=self.dry_run
+            policy,
+            self._gateway,
+            self.journal,
+            asked_to_stop=self._stopping.is_set,
+            dry_run=self.dry_run,
+            history=self.history,
         )
 
     @property
@@ -162,6 +179,8 @@ class Governor:
         capabilities = self._cycle.capabilities
         self._tracker.enabled = capabilities is not None and capabilities.tracking
         self._pause_s = pause.seconds
+        if self.history is not None:
+            self.history.expect(pause.seconds)
         self._woken = self._tracker.wait(pause)
 
     # One cycle
@@ -174,6 +193,7 @@ class Governor:
         """
         with self._busy:
             self._take_over_policy()
+            self._tell_of_history()
             woken, self._woken = self._woken, Woken()
             read = False
             try:
@@ -230,6 +250,10 @@ class Governor:
         self._cycle.take_over(before)
         self._cycle.note(Event.POLICY, f"policy reloaded: {len(policy.namespaces)} namespaces")
 
+    def _tell_of_history(self) -> None:
+        for notice in self.history.notices() if self.history else ():
+            self._cycle.note(Event.ERROR if notice.grave else Event.SERVER, notice.message)
+
     def _pause(self) -> Pause:
         budget = self._meter.budget(self._gateway.commands)
         assessment, policy = self._cycle.watch.assessment, self._cycle.policy
@@ -241,6 +265,8 @@ class Governor:
     def _fail(self, error: SpillgateError, *, unreadable: bool) -> None:
         """The server was not read, or did not let us do what was planned: the level stays as it is."""
         self._unreadable = unreadable
+        if unreadable and self.history is not None:
+            self.history.unreadable()
         if self._error != str(error):
             self._cycle.note(Event.ERROR, f"{error}; the level stays at {self._cycle.level_label}")
         self._error = str(error)

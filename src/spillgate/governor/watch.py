@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 from time import sleep
 
 from spillgate.config import Policy
+from spillgate.governor.history import History
 from spillgate.model import Reading
 from spillgate.policy.pacing import DEFAULT_BYTES_PER_PUSHED
 from spillgate.policy.pressure import Assessment, FillRates, assess, find_limits
@@ -22,14 +23,15 @@ _GLANCE_S = 0.005
 class Watch:
     """The latest reading and assessment of one server."""
 
-    def __init__(self, policy: Policy, gateway: Gateway) -> None:
-        """Start knowing nothing."""
+    def __init__(self, policy: Policy, gateway: Gateway, history: History | None = None) -> None:
+        """Start knowing nothing; ``history`` gets every reading that is taken."""
         self.policy = policy
         self.reading: Reading | None = None
         self.assessment: Assessment | None = None
         self.readings = 0
         self.bytes_per_pushed = DEFAULT_BYTES_PER_PUSHED
         self._gateway = gateway
+        self._history = history
         self._rates = FillRates()
         self._grown_bytes = 0
         self._grown_s = 0.0
@@ -80,6 +82,8 @@ class Watch:
         assessment = assess(self.assessment, reading, self._rates, limits, self.policy.levels, horizon_s)
         self.reading, self.assessment = reading, assessment
         self.readings += 1
+        if self._history is not None:
+            self._history.observe(reading, assessment)
         return assessment
 
     def wrote(self, grown_bytes: int, seconds: float) -> None:

@@ -28,7 +28,7 @@ try:
     from starlette.requests import Request
     from starlette.routing import Route
 
-    from spillgate.web import app as web
+    from spillgate.web import health as web
 except ModuleNotFoundError as error:
     raise MissingExtra("web") from error
 

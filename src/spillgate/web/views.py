@@ -4,7 +4,6 @@ Whatever is unknown is None. Sizes are written for people ("1.2MB") where the co
 it, and stand beside that as numbers of bytes.
 """
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -67,7 +66,7 @@ def health(state: State) -> tuple[int, Document]:
         "level": state.level_label,
         **_outlook(state),
         "error": error_of(state),
-        "checkedAt": _utc(state.at_unix_s),
+        "checkedAt": utc(state.at_unix_s),
         "dryRun": state.dry_run,
         "missingCapabilities": list(state.capabilities.missing()) if state.capabilities else None,
     }
@@ -166,7 +165,7 @@ def snapshot(state: State) -> Document:
         "level": state.level_label,
         "reason": known.reason if known else None,
         "error": error_of(state),
-        "checked_at": _utc(state.at_unix_s),
+        "checked_at": utc(state.at_unix_s),
         "dry_run": state.dry_run,
         "used_bytes": reading.counted_bytes if reading else None,
         "limit_bytes": limits.limit_bytes if limits else None,
@@ -188,7 +187,7 @@ def snapshot(state: State) -> Document:
         "missing": list(can.missing()) if can else None,
         "keys": reading.keys if reading else None,
         "unregistered_keys": _interval(state.census.unregistered_keys) if state.census else None,
-        "namespaces": [_row(row) for row in namespaces(state)],
+        "namespaces": [row(one) for one in namespaces(state)],
         "totals": {
             "actions": state.totals.actions,
             "deleted": state.totals.deleted,
@@ -199,29 +198,27 @@ def snapshot(state: State) -> Document:
     }
 
 
-def _row(row: NamespaceRow) -> Document:
+def row(one: NamespaceRow) -> Document:
+    """One namespace in a document."""
     return {
-        "name": row.policy.name,
-        "prefix": row.prefix,
-        "cleanup": row.policy.cleanup.value,
-        "priority": row.policy.priority,
-        "keys": _interval(row.keys),
-        "bytes": _interval(row.bytes),
-        "no_ttl": _interval(row.no_ttl),
+        "name": one.policy.name,
+        "prefix": one.prefix,
+        "cleanup": one.policy.cleanup.value,
+        "priority": one.policy.priority,
+        "keys": _interval(one.keys),
+        "bytes": _interval(one.bytes),
+        "no_ttl": _interval(one.no_ttl),
     }
 
 
 def _interval(estimate: Estimate | None) -> Document | None:
-    """An end of the interval that is not known is None."""
-    if estimate is None:
-        return None
-    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    return {name: round(end) if math.isfinite(end) else None for name, end in ends.items()}
+    return None if estimate is None else dict(estimate.ends())
 
 
 def _rounded(estimate: Estimate | None) -> int | None:
     return None if estimate is None else round(estimate.value)
 
 
-def _utc(unix_s: float | None) -> str | None:
+def utc(unix_s: float | None) -> str | None:
+    """A time of the wall clock in ISO 8601."""
     return None if unix_s is None else f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
