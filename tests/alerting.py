@@ -16,6 +16,7 @@ from spillgate.config import parse_policy
 from spillgate.model import Level
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Generator
 
     from spillgate.config import Policy
@@ -90,7 +91,9 @@ class Http:
 
 
 @contextmanager
-def http_receiver(*answers: int | tuple[int, dict[str, str]], hangs: bool = False) -> Generator[Http]:
+def http_receiver(
+    *answers: int | tuple[int, dict[str, str]], hangs: bool = False, tls: ssl.SSLContext | None = None
+) -> Generator[Http]:
     """A real HTTP server on loopback; one that ``hangs`` takes requests and never answers."""
     listed = [(one, dict[str, str]()) if isinstance(one, int) else one for one in answers]
 
@@ -110,11 +113,20 @@ def http_receiver(*answers: int | tuple[int, dict[str, str]], hangs: bool = Fals
         def log_message(self, *_: Any, **__: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver = Http(f"http://127.0.0.1:{server.server_port}", answers=listed)
+    server = _Quiet(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    receiver = Http(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}", answers=listed)
     receiver.hangs = threading.Event() if hangs else None
     with _serving(server, lambda: receiver.hangs and receiver.hangs.set()):
         yield receiver
+
+
+class _Quiet(ThreadingHTTPServer):
+    """Says nothing of clients that hang up."""
+
+    def handle_error(self, *_: Any, **__: Any) -> None:
+        """Say nothing."""
 
 
 @contextmanager

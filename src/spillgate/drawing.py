@@ -95,15 +95,15 @@ def or_unknown(number: float | None) -> str:
 
 def count_in_words(estimate: Estimate | None) -> str:
     """A number of keys with its error."""
-    return _with_error(estimate, lambda keys: f"{keys:,.0f}")
+    return with_error(estimate, lambda keys: f"{keys:,.0f}")
 
 
 def bytes_in_words(estimate: Estimate | None) -> str:
     """A size with its error."""
-    return _with_error(estimate, format_bytes)
+    return with_error(estimate, format_bytes)
 
 
-def _with_error(estimate: Estimate | None, write: Callable[[float], str]) -> str:
+def with_error(estimate: Estimate | None, write: Callable[[float], str]) -> str:
     """The number and how far off it may be: to one side alone where it cannot be off to the other."""
     if estimate is None:
         return "unknown"

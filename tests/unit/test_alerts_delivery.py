@@ -240,3 +240,15 @@ def test_other_receivers_take_over_and_who_stays_keeps_what_waits() -> None:
     assert eventually(lambda: goes.keys == ["a", "b"])
     assert [one.name for one in post.courier.receivers] == ["comes", "stays"]
     assert post.courier.stop(5) == ()
+
+
+def test_who_goes_and_hangs_is_still_told_of_at_the_end() -> None:
+    goes = Listener("goes")
+    goes.opened.clear()
+    post = Post(goes)
+    post.courier.send(notice("a"))
+    assert eventually(lambda: goes.tries)
+    post.courier.replace([])
+    assert post.courier.receivers == ()
+    assert post.courier.stop(0.1) == ("goes: Title of a",)
+    goes.opened.set()

@@ -101,11 +101,15 @@ def _governor(seen: Seen, _: AlertSettings) -> Iterator[Condition]:
         "governor",
         Level.CRITICAL,
         TITLES["governor"],
-        f"Nobody looks after the memory of this server any more{f': {why}' if why else ''}.",
+        f"Nobody looks after the memory of this server any more{_because(why)}.",
         "",
         "Start spillgate run again; its log tells more.",
         after_s=0.0 if seen.failure else _ENDED_S,
     )
+
+
+def _because(error: str | None) -> str:
+    return f": {error.rstrip('.')}" if error else ""
 
 
 def _unreadable(seen: Seen, settings: AlertSettings) -> Iterator[Condition]:
@@ -114,12 +118,12 @@ def _unreadable(seen: Seen, settings: AlertSettings) -> Iterator[Condition]:
         return
     silent_s = (state.pause_s or 0.0) + max(settings.grace_s, _SILENT_S)
     if state.unreadable and seen.age_s >= settings.grace_s:
-        why = f": {state.error}" if state.error else ""
         yield Condition(
             "unreadable",
             Level.EMERGENCY,
             TITLES["unreadable"],
-            f"Not for {format_duration(round(seen.age_s))}{why}. The level stays at {state.level_label}.",
+            f"Not for {format_duration(round(seen.age_s))}{_because(state.error)}. "
+            f"The level stays at {state.level_label}.",
             "It tries again all the time, at the latest after some seconds.",
             "See whether the server runs and answers (redis-cli PING), and whether its address, user and password are "
             "still those of the policy.",
@@ -144,7 +148,7 @@ def _cleanup(seen: Seen, settings: AlertSettings) -> Iterator[Condition]:
         "cleanup",
         Level.EMERGENCY if grave else Level.PREVENTIVE,
         TITLES["cleanup"],
-        f"The server is read, but does not let the governor clean up: {state.error}.",
+        f"The server is read, but does not let the governor clean up{_because(state.error)}.",
         "It tries again all the time, at the latest after some seconds.",
         "See what the governor's user may do (spillgate status tells what is missing), and whether the server is a "
         "replica.",
@@ -298,7 +302,7 @@ def _history(seen: Seen, _: AlertSettings) -> Iterator[Condition]:
             "history",
             Level.WARNING,
             TITLES["history"],
-            f"{seen.history_error}.",
+            f"{seen.history_error.rstrip('.')}.",
             "It keeps what is new in memory and tries again; governing goes on.",
             "See whether the disk is full, and whether the file named by --history may be written.",
         )

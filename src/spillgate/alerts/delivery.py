@@ -89,13 +89,17 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverState:
-    """How a receiver does: ``last_error`` is why the last try failed, None where it did not."""
+    """How a receiver does: ``last_error`` is why the last try failed, None where it did not.
+
+    ``waiting`` notices are on their way to it.
+    """
 
     name: str
     kind: str
     address: str
     failing: bool
     last_error: str | None
+    waiting: int = 0
 
 
 class _Parcel:
@@ -137,7 +141,9 @@ class Lane:
     def state(self) -> ReceiverState:
         """How its receiver does."""
         one, error = self.receiver, self.last_error
-        return ReceiverState(one.name, one.kind, one.address, error is not None, error)
+        with self._changed:
+            waiting = len(self._waiting) + (self._carried is not None)
+        return ReceiverState(one.name, one.kind, one.address, error is not None, error, waiting)
 
     def put(self, notice: Notice) -> None:
         """Deliver it as soon as those before it are delivered or given up; returns at once."""
@@ -157,8 +163,8 @@ class Lane:
         if dropped is not None:
             self._tell(dropped, DROPPED, "too many were waiting")
 
-    def hurry(self, deadline_s: float) -> None:
-        """Come to an end until ``deadline_s`` of the monotonic clock."""
+    def hurry(self, deadline_s: float = float("inf")) -> None:
+        """Come to an end, without pauses, until ``deadline_s`` of the monotonic clock."""
         with self._changed:
             self._deadline_s = deadline_s
             self._stopping.set()
@@ -168,7 +174,7 @@ class Lane:
         """Wait for what was hurried; return what was not delivered."""
         thread = self._thread
         if thread is not None:
-            thread.join(max(0.0, self._deadline_s - self._clock.monotonic()))
+            thread.join(min(threading.TIMEOUT_MAX, max(0.0, self._deadline_s - self._clock.monotonic())))
         with self._changed:
             left = [*([self._carried] if self._carried else []), *self._waiting]
             self._waiting.clear()
@@ -240,6 +246,7 @@ class Courier:
         self._clock = clock
         self._patience = patience or Patience()
         self._lanes = tuple(map(self._lane, receivers))
+        self._leaving: tuple[Lane, ...] = ()
 
     def _lane(self, receiver: Receiver) -> Lane:
         return Lane(receiver, self._report, self._clock, self._patience)
@@ -261,11 +268,13 @@ class Courier:
         after = tuple(before.pop(one, None) or self._lane(one) for one in receivers)
         self._lanes = after
         for lane in before.values():
-            lane.hurry(self._clock.monotonic() + self._patience.longest_s)
+            lane.hurry()
+        self._leaving = tuple(lane for lane in (*self._leaving, *before.values()) if lane.state.waiting)
 
     def stop(self, timeout_s: float) -> tuple[str, ...]:
         """End within the time; return what was not delivered, in words."""
         deadline_s = self._clock.monotonic() + timeout_s
-        for lane in self._lanes:
+        lanes = (*self._lanes, *self._leaving)
+        for lane in lanes:
             lane.hurry(deadline_s)
-        return tuple(f"{lane.receiver.name}: {notice.title}" for lane in self._lanes for notice in lane.end())
+        return tuple(f"{lane.receiver.name}: {notice.title}" for lane in lanes for notice in lane.end())

@@ -84,7 +84,7 @@ class Webhook:
         request = urllib.request.Request(self.url, body, headers, method="POST")  # noqa: S310
         with _Watch(self.timeout_s) as watch:
             try:
-                answer = watch.opener.open(request, timeout=self.timeout_s)
+                answer: Any = watch.opener.open(request, timeout=self.timeout_s)
             except urllib.error.HTTPError as error:
                 answer = error
             except (OSError, http.client.HTTPException) as error:

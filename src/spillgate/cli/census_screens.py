@@ -1,6 +1,5 @@
 """What people read of a census, on a terminal or in a pipe."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rich.table import Table
@@ -10,6 +9,7 @@ from spillgate.census.rows import Row, biggest_keys, kinds, shown, ttl_classes
 from spillgate.cli.census_report import Report
 from spillgate.cli.output import show
 from spillgate.cli.screens import columns
+from spillgate.drawing import bytes_in_words, count_in_words, with_error
 from spillgate.errors import mask_url
 from spillgate.model import Estimate
 from spillgate.units import format_bytes, format_duration, format_share
@@ -66,7 +66,7 @@ def _memory(report: Report) -> Table:
         parts |= {"  in namespaces": _sum(report.namespaces), "  other keys": _sum(report.prefixes)}
     for what, size in (parts | dict(report.survey.overhead)).items():
         if size is None or size.value or not size.is_exact:
-            table.add_row(what, _bytes(size), _share(size, used))
+            table.add_row(what, bytes_in_words(size), _share(size, used))
     table.add_row("used_memory", format_bytes(used), "100%")
     return table
 
@@ -81,7 +81,17 @@ def _rows(rows: Sequence[Row], report: Report, top: int) -> Table | None:
         table.add_row(*([str(row.database)] if several else []), *_cells(row, used))
     if rest := rows[top:]:
         keys, size = Estimate.total(row.keys for row in rest), _sum(rest)
-        more = [f"{len(rest):,} more", _count(keys), _bytes(size), _share(size, used), "", "", "", "", ""]
+        more = [
+            f"{len(rest):,} more",
+            count_in_words(keys),
+            bytes_in_words(size),
+            _share(size, used),
+            "",
+            "",
+            "",
+            "",
+            "",
+        ]
         table.add_row(*([""] if several else []), *more)
     return table
 
@@ -89,11 +99,11 @@ def _rows(rows: Sequence[Row], report: Report, top: int) -> Table | None:
 def _cells(row: Row, used: int) -> Iterator[Text | str]:
     biggest = row.biggest.size_bytes if row.biggest else None
     yield Text(shown(row.name))
-    yield _count(row.keys)
-    yield _bytes(row.bytes)
+    yield count_in_words(row.keys)
+    yield bytes_in_words(row.bytes)
     yield _share(row.bytes, used)
-    yield _bytes(row.avg_bytes) if row.keys.value else "-"
-    yield _count(row.no_ttl)
+    yield bytes_in_words(row.avg_bytes) if row.keys.value else "-"
+    yield count_in_words(row.no_ttl)
     yield _seconds(row.ttl_s.p50)
     yield _seconds(row.idle_s.p50)
     yield format_bytes(biggest) if biggest is not None else "-"
@@ -111,7 +121,7 @@ def _kinds(report: Report) -> Table:
 def _spread(heading: str, found: Mapping[str, Estimate], report: Report) -> Table:
     table = columns(heading, "keys*", "share*")
     for word, keys in found.items():
-        table.add_row(word, _count(keys), _share(keys, report.total_keys))
+        table.add_row(word, count_in_words(keys), _share(keys, report.total_keys))
     return table
 
 
@@ -138,30 +148,8 @@ def _sum(rows: Iterable[Row]) -> Estimate | None:
     return Estimate.total(known) if len(known) == len(sizes) else None
 
 
-def _with_error(estimate: Estimate | None, write: Callable[[float], str]) -> str:
-    """The number and how far off it may be: to one side alone where it cannot be off to the other."""
-    if estimate is None:
-        return "unknown"
-    if estimate.is_exact:
-        return write(estimate.value)
-    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
-        return f"about {write(estimate.value)}"
-    sides = estimate.value - estimate.low, estimate.high - estimate.value
-    below, above = (write(max(0.0, side)) != write(0.0) for side in sides)
-    sign = "±" if below == above else "+" if above else "-"
-    return f"{write(estimate.value)} {sign}{write(max(sides))}"
-
-
-def _bytes(estimate: Estimate | None) -> str:
-    return _with_error(estimate, format_bytes)
-
-
-def _count(estimate: Estimate | None) -> str:
-    return _with_error(estimate, lambda keys: f"{keys:,.0f}")
-
-
 def _seconds(estimate: Estimate | None) -> str:
-    return "-" if estimate is None else _with_error(estimate, lambda seconds: format_duration(round(seconds)))
+    return "-" if estimate is None else with_error(estimate, lambda seconds: format_duration(round(seconds)))
 
 
 def _share(part: Estimate | None, whole: float) -> str:

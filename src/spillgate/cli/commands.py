@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spillgate.cli import dictionary_commands, logs
+from spillgate.cli import alerts_commands, dictionary_commands, logs
 from spillgate.cli.logs import LogFormat, LogLevel
 from spillgate.cli.options import AsJson, Config, DryRun, Host, Limit, PolicySource, Port, Url, nothing_may_go
 from spillgate.cli.output import Exit, complain, emit, level_exit, show
@@ -31,6 +31,7 @@ app = typer.Typer(
     "3 server unreachable.",
 )
 
+app.add_typer(alerts_commands.app, name="alerts")
 app.add_typer(dictionary_commands.app, name="dictionary")
 
 # How long status watches memory, to tell whether it grows.
@@ -193,10 +194,40 @@ def status(*, url: Url = None, config: Config = None, limit: Limit = None, as_js
     if as_json:
         emit(views.snapshot(state))
     else:
-        show(
-            screens.overview(state), "", screens.namespaces(state), nothing_may_go(state.policy), screens.missing(state)
-        )
+        show(*screens.status(state))
     raise typer.Exit(level_exit(state))
+
+
+@app.command()
+def top(
+    *,
+    url: Url = None,
+    config: Config = None,
+    limit: Limit = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document a line for each look.")] = False,
+    governor: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="URL",
+            help="Ask the spillgate run at this address, such as http://127.0.0.1:3000, instead of the server.",
+        ),
+    ] = None,
+    interval: Annotated[str, typer.Option("--interval", metavar="TIME", help="Time between looks.")] = "2s",
+    count: Annotated[
+        int | None, typer.Option("--count", metavar="N", min=1, help="End after so many looks.", show_default="never")
+    ] = None,
+) -> None:
+    """Watch how full the server is and what fills it, live.
+
+    Changes nothing. Press ? for the keys and q to end. In a pipe it prints a line for each look. The exit code is 0;
+    with --count that of the last look, as for status.
+    """
+    from spillgate.cli.top import command  # noqa: PLC0415 - only this command takes it
+
+    logs.log_nowhere()
+    request = command.Request(PolicySource(url, config, limit), governor, interval, count, as_json)
+    raise typer.Exit(command.watch(request))
 
 
 @app.command()

@@ -1,24 +1,33 @@
 """What people read on a terminal or in a pipe: states, journals and cleanups as lines and tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from spillgate.cli.options import nothing_may_go
+from spillgate.config import LevelSettings
+from spillgate.drawing import LEVEL_STYLES, bar, bytes_in_words, count_in_words, marks, or_unknown
 from spillgate.errors import mask_url
 from spillgate.governor.journal import Entry
 from spillgate.governor.state import State
-from spillgate.model import Estimate, Level, Outcome
+from spillgate.model import Level, Outcome, Reading
+from spillgate.policy.pressure import threshold
 from spillgate.units import format_bytes, format_duration, format_share
 from spillgate.web import views
 
-LEVEL_STYLES = {
-    Level.NORMAL: "green",
-    Level.WARNING: "yellow",
-    Level.PREVENTIVE: "dark_orange",
-    Level.EMERGENCY: "red",
-    Level.CRITICAL: "bold red",
-}
+_LABEL = 10
+_BAR_WIDTH = 60
+_WIDEST = 1000  # to measure without wrapping
+# Columns of the namespaces, on ever narrower consoles.
+_CHOICES = (
+    ("namespace", "keys*", "memory*", "without TTL*", "cleanup", "priority*", "pattern"),
+    ("namespace", "keys*", "memory*", "without TTL*", "cleanup", "priority*"),
+    ("namespace", "keys*", "memory*", "without TTL*", "cleanup in a word", "priority*"),
+    ("namespace", "keys*", "memory*", "cleanup in a word"),
+    ("namespace", "memory*"),
+)
 
 
 def columns(*headings: str) -> Table:
@@ -29,19 +38,102 @@ def columns(*headings: str) -> Table:
     return table
 
 
-def overview(state: State) -> Text:
-    """Server, level, memory, forecast and keys, a line each."""
-    lines = [("server", Text(_server(state)))]
+class _Gauge:
+    """Memory as a bar, and where on it the levels begin: in blocks on a terminal that has them, else in ASCII."""
+
+    def __init__(self, share: float, settings: LevelSettings) -> None:
+        self._share = share
+        self._settings = settings
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        width = min(_BAR_WIDTH, max(0, options.max_width - _LABEL))
+        plain = options.ascii_only or not console.is_terminal
+        yield _line("", bar(self._share, self._settings, width, plain=plain))
+        yield _line("", marks(self._settings, width))
+
+
+class _FirstThatFits:
+    """The first of these tables that is no wider than the console, else the last."""
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._tables = tables
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        widths = (console.measure(table, options=options.update(max_width=_WIDEST)).maximum for table in self._tables)
+        fitting = (table for table, width in zip(self._tables, widths, strict=True) if width <= options.max_width)
+        yield next(fitting, self._tables[-1])
+
+
+def status(state: State) -> Iterator[RenderableType]:
+    """Everything for one look: how full it is, what fills it, what is not possible here, and what to do next."""
+    yield overview(state)
+    for part in (namespaces(state), nothing_may_go(state.policy), missing(state), _labelled("next", advice(state))):
+        if part is not None:
+            yield ""
+            yield part
+
+
+def overview(state: State) -> Group:
+    """Server, level, memory, forecast, keys and what the server did about it, a line each."""
+    parts: list[RenderableType] = [_line("server", _server(state))]
     if state.assessment is not None:
-        level = state.assessment.level
-        lines.append(("level", Text(level.label, LEVEL_STYLES[level])))
-        lines.append(("memory", Text(_memory(state))))
-        lines.append(("forecast", Text(_forecast(state))))
+        level, settings = state.assessment.level, state.policy.levels
+        parts.append(_line("level", Text(level.label, LEVEL_STYLES[level])))
+        parts.append(_line("memory", _memory(state)))
+        parts.append(_Gauge(state.assessment.pressure, settings))
+        parts.append(_line("levels", _thresholds(settings, state.assessment.limits.limit_bytes)))
+        parts.append(_line("forecast", _forecast(state)))
     if state.reading is not None and state.reading.held_bytes:
         held = ", ".join(f"{cause} {format_bytes(size)}" for cause, size in state.reading.held_bytes.items())
-        lines.append(("not data", Text(held)))
-    lines.append(("keys", Text(_keys(state))))
-    return Text("\n").join(Text(f"{name:<10}").append_text(value) for name, value in lines)
+        parts.append(_line("not data", held))
+    parts.append(_line("keys", _keys(state)))
+    if state.reading is not None:
+        parts.append(_line("evicted", _evicted(state.reading)))
+    return Group(*parts)
+
+
+def _line(name: str, value: str | Text) -> Text:
+    return Text.assemble(f"{name:<{_LABEL}}", value)
+
+
+def _labelled(name: str, lines: Sequence[str]) -> str:
+    """Lines, the first of them with a label."""
+    return "\n".join(f"{'' if number else name:<{_LABEL}}{line}" for number, line in enumerate(lines))
+
+
+def _thresholds(settings: LevelSettings, limit_bytes: int) -> str:
+    begins = {level.label: threshold(level, settings) * limit_bytes for level in list(Level)[1:]}
+    return ", ".join(f"{label} {format_bytes(size)}" for label, size in begins.items())
+
+
+def _evicted(reading: Reading) -> str:
+    """What the server did by itself since it was started."""
+    evicted, refused = or_unknown(reading.evicted_keys), or_unknown(reading.refused_writes)
+    since = (
+        "" if reading.uptime_s is None else f", since the server was started {format_duration(reading.uptime_s)} ago"
+    )
+    return f"{evicted} keys, refused {refused} writes{since}"
+
+
+def advice(state: State) -> list[str]:
+    """What to do next, the most pressing first."""
+    level = state.assessment.level if state.assessment else Level.NORMAL
+    reading, policy = state.reading, state.policy
+    nothing_goes = nothing_may_go(policy) is not None
+    steps: list[str] = []
+    if not policy.namespaces:
+        steps.append("spillgate census: which prefixes fill the memory, to write a policy file by")
+    if level >= Level.PREVENTIVE and not nothing_goes:
+        steps.append("spillgate cleanup --dry-run: what a cleanup would delete; without --dry-run it asks and does it")
+    if level >= Level.WARNING and nothing_goes:
+        steps.append("a policy file that names what may go, or a larger plan: now nothing can be cleaned up")
+    if reading is not None and (reading.evicted_keys or reading.refused_writes):
+        steps.append("spillgate doctor: why the server evicted keys or refused writes, and what mends that")
+    elif level >= Level.WARNING:
+        steps.append("spillgate doctor: what can be saved, and how")
+    if not nothing_goes:
+        steps.append("spillgate run: keeps memory below the ceiling, unless it runs already")
+    return [*steps, "spillgate top: the same as here, live"]
 
 
 def _server(state: State) -> str:
@@ -79,23 +171,38 @@ def _keys(state: State) -> str:
     unregistered = state.census.unregistered_keys if state.census else None
     text = "unknown" if total is None else f"{total:,}"
     if unregistered is not None and unregistered.value:
-        text += f", {_number(unregistered)} of them in no namespace and so protected"
+        text += f", {count_in_words(unregistered)} of them in no namespace and so protected"
     return text
 
 
-def namespaces(state: State) -> Table | None:
-    """Keys and memory by namespace, in the order in which cleanup takes them."""
+def namespaces(state: State) -> RenderableType | None:
+    """Keys and memory by namespace, in the order in which cleanup takes them; with patterns where there is room."""
     if not state.policy.namespaces:
         return None
-    table = columns("namespace", "keys*", "memory*", "without TTL*", "cleanup", "priority*", "pattern")
-    for row in sorted(views.namespaces(state), key=lambda row: (row.policy.protected, row.policy.priority or 0)):
-        ns = row.policy
-        size = "unknown" if row.bytes is None else f"{_about(row.bytes)}{format_bytes(row.bytes.value)}"
-        priority = "" if ns.priority is None else str(ns.priority)
-        cleanup = "never (protected)" if ns.protected else ns.cleanup.value
-        table.add_row(
-            ns.name, _number(row.keys), size, _number(row.no_ttl), cleanup, priority, Text(", ".join(ns.keys))
-        )
+    rows = sorted(views.namespaces(state), key=lambda row: (row.policy.protected, row.policy.priority or 0))
+    cells = [_cells(row) for row in rows]
+    return _FirstThatFits([_only(headings, cells) for headings in _CHOICES])
+
+
+def _cells(row: views.NamespaceRow) -> dict[str, str]:
+    """What there is to say of a namespace, by heading."""
+    ns = row.policy
+    return {
+        "namespace": ns.name,
+        "keys*": count_in_words(row.keys),
+        "memory*": bytes_in_words(row.bytes),
+        "without TTL*": count_in_words(row.no_ttl),
+        "cleanup": "never (protected)" if ns.protected else ns.cleanup.value,
+        "cleanup in a word": ns.cleanup.value,
+        "priority*": "" if ns.priority is None else str(ns.priority),
+        "pattern": ", ".join(ns.keys),
+    }
+
+
+def _only(headings: Sequence[str], rows: Iterable[Mapping[str, str]]) -> Table:
+    table = columns(*(heading.removesuffix(" in a word") for heading in headings))
+    for row in rows:
+        table.add_row(*(Text(row[heading]) for heading in headings))
     return table
 
 
@@ -126,11 +233,3 @@ def steps(outcomes: Sequence[Outcome]) -> Table:
             f"{outcome.stop.value}: {outcome.error}" if outcome.error else outcome.stop.value,
         )
     return table
-
-
-def _number(estimate: Estimate | None) -> str:
-    return "unknown" if estimate is None else f"{_about(estimate)}{estimate.value:,.0f}"
-
-
-def _about(estimate: Estimate) -> str:
-    return "" if estimate.is_exact else "about "

@@ -136,6 +136,17 @@ class Census:
     expired: Estimate = field(default_factory=lambda: Estimate.exact(0))
     biggest: tuple[KeySample, ...] = ()
 
+    @property
+    def unregistered_bytes(self) -> Estimate | None:
+        """What the keys of no namespace hold: all but what the others do; None where a part of it is not known."""
+        sizes = [usage.bytes for usage in self.namespaces]
+        if self.total_bytes is None or None in sizes:
+            return None
+        registered = Estimate.total(size for size in sizes if size is not None)
+        value = max(0.0, self.total_bytes.value - registered.value)
+        low = max(0.0, self.total_bytes.low - registered.high)
+        return Estimate(value, min(value, low), max(value, self.total_bytes.high - registered.low))
+
     def usage(self, name: str) -> Usage | None:
         """The row of one namespace, None where the census does not have it."""
         return next((row for row in self.namespaces if row.name == name), None)

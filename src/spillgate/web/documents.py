@@ -33,7 +33,7 @@ def state(sources: Sources, now_s: float) -> Document:
         "levels": _levels(seen),
         "release": seen.policy.levels.release,
         "hold_s": seen.policy.levels.hold_s,
-        "unregistered_bytes": _unregistered_bytes(seen),
+        "unregistered_bytes": ends(seen.census.unregistered_bytes) if seen.census else None,
         "namespaces": _namespaces(seen),
         "library": _library(sources.checkup.library) if sources.checkup else None,
         "checkup": _checkup(sources.checkup) if sources.checkup else None,
@@ -57,7 +57,7 @@ def census(seen: State) -> Document:
         "total_keys": found.total_keys if found else None,
         "total_bytes": ends(found.total_bytes) if found else None,
         "unregistered_keys": ends(found.unregistered_keys) if found else None,
-        "unregistered_bytes": _unregistered_bytes(seen),
+        "unregistered_bytes": ends(found.unregistered_bytes) if found else None,
         "namespaces": _namespaces(seen),
     }
 
@@ -135,18 +135,6 @@ def _levels(seen: State) -> list[Document]:
         {"name": level.label, "share": share, "bytes": None if limit is None else round(share * limit)}
         for level, share in shares.items()
     ]
-
-
-def _unregistered_bytes(seen: State) -> Document | None:
-    """What the keys of no namespace hold: all but what the others do."""
-    found = seen.census
-    sizes = [usage.bytes for usage in found.namespaces] if found else []
-    if found is None or found.total_bytes is None or any(size is None for size in sizes):
-        return None
-    registered = Estimate.total(size for size in sizes if size is not None)
-    value = max(0.0, found.total_bytes.value - registered.value)
-    low = found.total_bytes.low - registered.high
-    return ends(Estimate(value, min(value, max(0.0, low)), max(value, found.total_bytes.high - registered.low)))
 
 
 def _namespaces(seen: State) -> list[Document]:

@@ -139,24 +139,12 @@ def seen_in(document: Mapping[str, object]) -> Seen:
 def document_of(state: State, now_s: float, pause_s: float) -> Document:
     """What the look at ``now_s`` told; the next comes in ``pause_s``. A part of what a governor serves."""
     rows = views.namespaces(state)
+    size = state.census.unregistered_bytes if state.census else None
     return views.snapshot(state) | {
         "now": round(now_s, 3),
         "age_s": None if state.at_unix_s is None else round(max(0.0, now_s - state.at_unix_s), 3),
         "next_look_s": round(pause_s, 3),
         "levels": [{"name": level.label, "share": threshold(level, state.policy.levels)} for level in Level],
         "namespaces": [views.row(one) | {"budget_bytes": one.policy.budget_bytes} for one in rows],
-        "unregistered_bytes": _unregistered_bytes(state),
+        "unregistered_bytes": dict(size.ends()) if size else None,
     }
-
-
-def _unregistered_bytes(state: State) -> Document | None:
-    """What the keys of no namespace hold: all but what the others do."""
-    census = state.census
-    sizes = [usage.bytes for usage in census.namespaces] if census else []
-    if census is None or census.total_bytes is None or None in sizes:
-        return None
-    registered = Estimate.total(size for size in sizes if size is not None)
-    value = max(0.0, census.total_bytes.value - registered.value)
-    low = census.total_bytes.low - registered.high
-    high = max(value, census.total_bytes.high - registered.low)
-    return dict(Estimate(value, min(value, max(0.0, low)), high).ends())
