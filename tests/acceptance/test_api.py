@@ -125,7 +125,7 @@ def test_history_and_journal_are_told_in_part(valkey: Server, tmp_path: Path) ->
         last = got(governor, "/api/journal")["last"]
         assert governor.ends(signal.SIGTERM) == 0
     with running(*GOVERNED, "--history", kept, server=valkey) as governor:
-        governor.becomes("healthy")
+        eventually(lambda: governor.get("/readyz").code == 200)
         assert got(governor, "/api/journal")["last"] > last
         assert columns["at"][0] in got(governor, "/api/history")["columns"]["at"]
         assert numbers[0] in [entry["number"] for entry in got(governor, "/api/journal?limit=500")["entries"]]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import ssl
 import time
 from email import message_from_string
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
@@ -24,6 +26,7 @@ from tests.servers import eventually
 if TYPE_CHECKING:
     import threading
     from collections.abc import Generator
+    from pathlib import Path
 
     from spillgate.governor.history import Delivery
 
@@ -219,6 +222,21 @@ def test_each_try_is_signed_anew_under_the_same_id() -> None:
     assert tried[1] == 77.0
     for got in server.got:
         Verifier(SECRET).verify(got.body, got.headers)
+
+
+def test_over_tls_the_certificate_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with http_receiver(tls=context) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        assert "certificate verify failed" in str(refused(webhook(url)))
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        webhook(url, f'secret = "{SECRET}"').send(grave(), "msg_1")
+        assert "certificate verify failed" in str(refused(webhook(server.url)))  # issued to another name
+    (got,) = server.got
+    Verifier(SECRET).verify(got.body, got.headers)
 
 
 # ---- through apprise
