@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test sync bench lock clean
+.PHONY: help setup page demo check test sync bench lock docs clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,24 +30,34 @@ setup: .venv/ready  ## make .venv with everything that is needed (the others do 
 	@$(PIP) check
 	@touch $@
 
-demo: .venv/ready  ## watch a 25 MB server survive a flood
+# Node comes with the locked packages, never from the system. Quick where the page is there already.
+page: .venv/ready  ## build the dashboard's page anew, if its sources have changed (the others do this by themselves)
+	@$(BIN)/python hatch_build.py
+
+demo: page  ## watch a 25 MB server survive a flood
 	@$(BIN)/spillgate demo $(ARGS)
 
-check: .venv/ready  ## lint, format, types, direction of imports, generated code
+check: .venv/ready  ## lint, format, types, direction of imports, generated code, the page's sources
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/unasync.py --check
+	$(BIN)/python hatch_build.py check
 
-test: .venv/ready  ## all tests, on real servers
+test: page  ## all tests, on real servers
 	$(BIN)/python -m pytest $(ARGS)
 
 sync: .venv/ready  ## write cache/_sync anew from cache/_async
 	$(BIN)/python scripts/unasync.py
 
-bench: .venv/ready  ## what Spillgate reaches beside the stock policies
+bench: page  ## what Spillgate reaches beside the stock policies
 	$(BIN)/python -m bench $(ARGS)
+
+docs: .venv/ready  ## the documentation in build/site: references written anew, every link checked
+	$(BIN)/python scripts/docs_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open build/site/index.html"
 
 lock: .venv/locked  ## write constraints.txt anew from pyproject.toml, with the newest versions
 	@$(PIP) install uv
@@ -56,4 +66,5 @@ lock: .venv/locked  ## write constraints.txt anew from pyproject.toml, with the 
 
 clean:  ## remove .venv and everything that was generated
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf dashboard/node_modules src/spillgate/web/static
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spillgate.alerts.alerts import Alerts
+from spillgate.alerts.receivers import receivers_of
 from spillgate.checkup import Checkup
 from spillgate.cli.options import PolicySource, nothing_may_go
 from spillgate.config import Policy
@@ -157,8 +158,21 @@ def _reload(sources: Sources, source: PolicySource) -> None:
         return
     try:
         policy = source.load()
+        _check_receivers(policy, governor)
         governor.reload(policy)
         if sources.alerts is not None:
             sources.alerts.reload(policy)
     except ConfigError as error:
         governor.journal.write(Event.ERROR, level, f"policy not reloaded, the old one stays in force: {error}")
+
+
+def _check_receivers(policy: Policy, governor: Governor) -> None:
+    """Nothing of a policy is to count whose alerts could not be sent.
+
+    Raises:
+        ConfigError: a receiver cannot be used.
+    """
+    try:
+        receivers_of(policy, governor.clock)
+    except MissingExtra as error:
+        raise ConfigError(str(error), key="alerts.notify") from error
