@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -15,7 +16,7 @@ from tests.browser.still import still_server
 from tests.conftest import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
@@ -50,8 +51,8 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Opener]:
+@contextmanager
+def opening(browser: Browser) -> Generator[Opener]:
     """Opens pages; in the end none may have logged an error, met the page's policy, or asked another origin."""
     complaints: list[str] = []
     contexts: list[Any] = []
@@ -86,6 +87,13 @@ def opened(browser: Browser) -> Iterator[Opener]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Opener]:
+    """Opens pages for one test."""
+    with opening(browser) as opener:
+        yield opener
 
 
 @pytest.fixture

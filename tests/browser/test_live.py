@@ -258,7 +258,7 @@ def test_a_server_that_hangs_is_said_to_hang_and_data_to_be_old(
     valkey: Server, governed: Governed, opened: Opener
 ) -> None:
     stock(valkey)
-    governor = governed(valkey)
+    governor = governed(valkey, SPILLGATE_SERVER_TIMEOUT="1s")
     governor.becomes("healthy")
     page = opened(governor.base_url)
     expect(page.locator("#link-text")).to_have_text("live")

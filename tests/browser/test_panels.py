@@ -8,11 +8,14 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import documents
-from tests.browser.conftest import DESK, PHONE
+from tests.browser.conftest import DESK, PHONE, opening
 from tests.browser.documents import MB, NOW, estimate
+from tests.browser.still import still_server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
 
     from tests.browser.conftest import Opener
     from tests.browser.still import Still
@@ -20,13 +23,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.requires("chromium")
 
 
-@pytest.fixture
-def page(still: tuple[Still, str], opened: Opener) -> Page:
-    """The page with everything on it, at a time that stands still."""
-    page = opened(still[1], clock_s=NOW)
-    expect(page.locator("#journal li").first).to_be_visible()
-    page.clock.run_for(1000)
-    return page
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """The page with everything on it, at a time that stands still; tests that share it leave it as it was to others."""
+    with still_server() as (_, url), opening(browser) as opener:
+        page = opener(url, clock_s=NOW)
+        expect(page.locator("#journal li").first).to_be_visible()
+        page.clock.run_for(1000)
+        yield page
 
 
 def _texts(page: Page, selector: str) -> list[str]:
@@ -166,9 +170,11 @@ def test_the_journal_has_reasons_and_details(page: Page) -> None:
 
 
 def test_findings_have_what_they_win_and_a_fix_to_copy(page: Page) -> None:
-    assert _texts(page, "#findings h3") == [
+    assert _texts(page, "#findings > ul h3") == [
         *("Keys without a TTL in a cache", "No room for the table to double", "No password")
     ]
+    page.get_by_text("1 finding of little weight").click()
+    expect(page.get_by_role("heading", name="Long key names")).to_be_visible()
     expect(page.locator("#findings li").first).to_contain_text("wins 480.1\u00a0±19.5\u00a0KB")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_label("Copy the fix for No room for the table to double").click()

@@ -7,16 +7,26 @@ import { icon, looksLike } from "../icons";
 import { shown } from "./journal";
 
 const ORDER = ["critical", "high", "medium", "low", "info"];
+const SLIGHT = "info";
 const SAID_MS = 2_000;
 
 const draw = whenChanged((checkup: Pick<Checkup, "findings" | "unable"> | null) => {
   const findings = [...(checkup?.findings ?? [])].sort(
     (a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity),
   );
+  const grave = findings.filter((one) => one.severity !== SLIGHT);
+  const slight = findings.filter((one) => one.severity === SLIGHT);
   const unable = checkup?.unable ?? [];
   replace(
     find("findings"),
-    findings.length > 0 && h("ul", { class: "findings" }, findings.map(finding)),
+    grave.length > 0 && h("ul", { class: "findings" }, grave.map(finding)),
+    slight.length > 0 &&
+      h(
+        "details",
+        { class: "more" },
+        h("summary", {}, `${plural(slight.length, "finding")} of little weight`),
+        h("ul", { class: "findings" }, slight.map(finding)),
+      ),
     unable.length > 0 &&
       h(
         "details",

@@ -300,7 +300,11 @@ function about(one: Interval | null, kind: Kind): Node {
 }
 
 function shareOf(size: Interval | null, used: number | null): Node | string {
-  return size && used ? share(size.value / used) : h("span", { class: "isunknown" }, UNKNOWN);
+  if (!size || !used) {
+    return h("span", { class: "isunknown" }, UNKNOWN);
+  }
+  const none = size.value === 0 && size.high;
+  return none ? `≤${share(Math.min(1, none / used))}` : share(size.value / used);
 }
 
 function hitsCell({ hits }: Row): Node {
