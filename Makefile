@@ -63,6 +63,13 @@ lock: .venv/locked  ## write constraints.txt anew from pyproject.toml, with the 
 	@$(PIP) install uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-header \
 	  --all-extras --group dev --output-file constraints.txt pyproject.toml
+	@# what the container installs, out of the same
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --constraints constraints.txt --extra web --extra alerts --extra otlp \
+	  --output-file deploy/requirements/run.txt pyproject.toml
+	printf 'hatchling\nnodejs-wheel-binaries\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --constraints constraints.txt \
+	  --output-file deploy/requirements/build.txt -
 
 clean:  ## remove .venv and everything that was generated
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+_FONTS = Path(__file__).parent / "fonts.conf"
 _ARGUMENTS = (
     "--no-sandbox",  # CI runs as root
     "--disable-gpu",
@@ -32,7 +35,11 @@ _ARGUMENTS = (
 def chromium() -> Generator[Browser]:
     """Start it."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=_ARGUMENTS,
+            env=dict(os.environ) | {"FONTCONFIG_FILE": str(_FONTS)},
+        )
         try:
             yield browser
         finally:

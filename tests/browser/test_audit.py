@@ -72,11 +72,18 @@ def test_every_level_in_both_themes(still: tuple[Still, str], opened: Opener) ->
     page.clock.run_for(20_000)  # so that the data is old as well
     expect(page.locator("#notice")).to_be_visible()
     page.clock.resume()
+    page.evaluate(
+        """levels => levels.forEach(level => {
+            const copy = document.getElementById("level").cloneNode(true);
+            copy.dataset.level = level;
+            copy.querySelectorAll("[id]").forEach(one => one.removeAttribute("id"));
+            document.querySelector(".status").append(copy);
+        })""",
+        ["normal", "warning", "preventive", "critical", "unreachable", "unknown"],
+    )
     for theme in ("Light", "Dark"):
         page.get_by_label(theme).check()
-        for level in ("normal", "warning", "preventive", "emergency", "critical", "unreachable", "unknown"):
-            page.evaluate("level => { document.getElementById('level').dataset.level = level }", level)
-            assert _violations(page, ".top", "main > .notice", ".status") == [], level
+        assert _violations(page, ".top", "main > .notice", ".status") == []
 
 
 def test_it_can_be_used_from_the_keyboard(still: tuple[Still, str], opened: Opener) -> None:
