@@ -1,6 +1,6 @@
 /** The dashboard: one state, drawn by one panel each. */
 
-import "./style.css";
+import "./style/index.css";
 import { fetchState, type State } from "./api";
 import { find, write } from "./dom";
 import { type Link, Live } from "./live";
@@ -11,7 +11,7 @@ import { showFindings, showMissing } from "./panels/findings";
 import { JournalPanel } from "./panels/journal";
 import { showNamespaces } from "./panels/namespaces";
 import { showStanding } from "./panels/notice";
-import { showFigures, showLevel, showServer, showTime } from "./panels/status";
+import { showFigures, showLevel, showServer, showTime, showTitle } from "./panels/status";
 import { showTank } from "./panels/tank";
 import { showTotals } from "./panels/totals";
 import { onTheme, startTheme } from "./theme";
@@ -68,6 +68,7 @@ function tick(): void {
   const standing = showStanding(link, state, ageS());
   if (state) {
     showTime(state, ageS());
+    showTitle(state, standing.notice && standing.short);
     announce(`${standing.kind === "live" ? "" : `${standing.short}, `}level ${state.level}`);
   }
 }

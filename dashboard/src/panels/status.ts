@@ -6,7 +6,7 @@ import { ago, bytes, bytesPerSecond, duration, share, UNKNOWN } from "../format"
 import { icon } from "../icons";
 
 const NAMES: Record<string, string> = { healthy: "normal" };
-const DEFAULT_TITLE = "Spillgate";
+const OVERDUE_S = -2;
 
 export function showServer({ server, url, version, history }: State): void {
   write(find("server-url"), url);
@@ -32,8 +32,13 @@ export function showLevel(state: State): void {
   write(find("level-name"), status);
   write(find("level-reason"), reasonOf(state));
   find("level-mode").hidden = !state.dry_run;
-  const title = state.pressure === null ? status : `${share(state.pressure, 0)} ${status}`;
-  document.title = `${title} · ${DEFAULT_TITLE}`;
+}
+
+/** What a tab among many says: how it stands, or that this is not known any more. */
+export function showTitle(state: State, doubt: string | null): void {
+  const status = statusOf(state);
+  const known = state.pressure === null ? status : `${share(state.pressure, 0)} ${status}`;
+  document.title = `${doubt ?? known} · Spillgate`;
 }
 
 function statusOf(state: State): string {
@@ -87,8 +92,14 @@ function trend(rate: number | null): string {
 /** What changes with every second that passes. */
 export function showTime(state: State, ageS: number | null): void {
   const left = state.next_look_s === null || ageS === null ? null : state.next_look_s - ageS;
-  const soon = left !== null && left < 1;
-  put("look", left === null ? UNKNOWN : soon ? "now" : `in ${duration(Math.round(left))}`, lastLook(ageS));
+  put("look", nextLook(left), lastLook(ageS));
+}
+
+function nextLook(left: number | null): string {
+  if (left === null) {
+    return UNKNOWN;
+  }
+  return left < OVERDUE_S ? "overdue" : left < 1 ? "now" : `in ${duration(Math.round(left))}`;
 }
 
 function lastLook(ageS: number | null): string {

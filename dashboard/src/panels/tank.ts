@@ -11,7 +11,7 @@ export interface Segment {
   name: string;
   bytes: number;
   kind: Kind;
-  shade: string; // a class of style.css
+  shade: string; // a class of style/tank.css
   about: string;
 }
 
