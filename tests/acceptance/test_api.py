@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from http.client import HTTPConnection
+from contextlib import ExitStack, closing, suppress
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -320,7 +321,7 @@ def test_a_page_that_comes_back_is_told_what_it_missed(valkey: Server) -> None:
         assert times == sorted(set(times))
 
 
-@pytest.mark.parametrize("last_event_id", ["nonsense", "0-0-0", "cafe-99999-1", "-1-1"])
+@pytest.mark.parametrize("last_event_id", ["nonsense", "0-0-0", "cafe-99999-1", "-1-1", f"ab-{9:05000}-1"])
 def test_a_page_from_another_time_is_told_to_begin_anew(governed: Running, last_event_id: str) -> None:
     stream = Stream(governed.base_url, last_event_id)
     with closing(stream):
@@ -376,3 +377,62 @@ def test_addresses_of_the_table_and_no_others_are_served(governed: Running) -> N
         other = "POST" if endpoint.method == "GET" else "GET"
         assert governed.get(endpoint.path, method=other).code == 405, endpoint.path
     assert governed.get("/api").code == governed.get("/api/nothing").code == 404
+
+
+# ---- connections
+
+
+def test_headers_without_end_are_cut_off(governed: Running) -> None:
+    host, _, port = governed.base_url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), 10) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        with suppress(OSError):  # it may be closed before all is sent
+            for _ in range(100):
+                connection.sendall(b"x" * 1024)
+        with suppress(ConnectionResetError):
+            assert connection.recv(1000).startswith(b"HTTP/1.1 431 ")
+    assert governed.get("/livez").code == 200
+
+
+def test_connections_beyond_what_it_serves_are_closed_and_the_others_answered(governed: Running) -> None:
+    host, _, port = governed.base_url.removeprefix("http://").partition(":")
+    with ExitStack() as silent:
+        for _ in range(700):
+            silent.enter_context(socket.create_connection((host, int(port)), 10))
+        # Those that were let in and say nothing are closed after some seconds, and there is room again.
+        eventually(lambda: _answers(governed), 30)
+    assert "out of system resource" not in governed.log
+    assert governed.get("/livez").code == 200
+
+
+def _answers(governed: Running) -> bool:
+    with suppress(OSError, HTTPException):
+        return governed.get("/livez").code == 200
+    return False
+
+
+def test_head_of_events_has_an_end(governed: Running) -> None:
+    answer = governed.get("/api/events", method="HEAD")
+    assert (answer.code, answer.body) == (200, "")
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+
+
+def test_a_page_that_leaves_while_it_is_told_what_it_missed_goes_on_from_there(valkey: Server) -> None:
+    client = stock(valkey)
+    with running(*GOVERNED, server=valkey) as governor:
+        governor.becomes("healthy")
+        other = Stream(governor.base_url)
+        with closing(other):
+            other.until("point")
+            begin = other.until("point")[-1][1]
+            for _ in range(3):
+                fill(client, "ceo-platform:messages:more:", 20)
+                other.until("point")
+            back = Stream(governor.base_url, begin)
+            with closing(back):
+                missed = [event for event in back.until("state") if event[0] == "point"]
+            assert len(missed) >= 3
+            again = Stream(governor.base_url, missed[0][1])
+            with closing(again):
+                rest = [event for event in again.until("state") if event[0] == "point"]
+        assert [event[2]["at"] for event in rest][: len(missed) - 1] == [event[2]["at"] for event in missed[1:]]

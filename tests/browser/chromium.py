@@ -38,7 +38,7 @@ def chromium() -> Generator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
             args=_ARGUMENTS,
-            env={**os.environ, "FONTCONFIG_FILE": str(_FONTS)},
+            env=dict[str, str | float | bool](os.environ) | {"FONTCONFIG_FILE": str(_FONTS)},
         )
         try:
             yield browser

@@ -21,6 +21,7 @@ from spillgate.server.scanning import ScanTable
 _ERROR = 0.01  # of the survey, as `spillgate doctor` has it
 _FIRST_S = 5.0
 _GROWTH_S = 2.0
+_END_S = 2.0
 _LOOK_AGAIN_S = 60.0
 # What the cache library's processes publish is found by walking the keys, a thousand in a command.
 _LIBRARY_S = 300.0
@@ -86,7 +87,7 @@ class Checkup:
         """Stop it, also in the middle of an examination."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_END_S)  # it may wait for a server that hangs; nothing is lost if it goes on doing so
 
     @property
     def every_s(self) -> float:

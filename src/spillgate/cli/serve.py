@@ -21,7 +21,7 @@ from spillgate.governor.journal import Event
 from spillgate.governor.loop import Governor
 from spillgate.governor.state import State
 from spillgate.units import format_bytes
-from spillgate.web.sources import Sources
+from spillgate.web.sources import Sources, token_in
 
 _log = logging.getLogger("spillgate")
 
@@ -75,7 +75,7 @@ def _bring_up(stack: ExitStack, policy: Policy, options: Served) -> Sources:
     governor = Governor(policy, dry_run=options.dry_run, history=history)
     checkup = stack.enter_context(Checkup(governor))
     alerts = stack.enter_context(Alerts(policy, governor, history, checkup))
-    return Sources(governor, history, checkup, alerts, os.environ.get("SPILLGATE_TOKEN") or None)
+    return Sources(governor, history, checkup, alerts, token_in(os.environ))
 
 
 def _export(sources: Sources) -> AbstractContextManager[object]:
@@ -91,7 +91,7 @@ def _listen(host: str, port: int, *, insecure: bool) -> socket.socket:
         from spillgate.web import app, serving  # noqa: PLC0415 - an extra that --no-web does without
     except ModuleNotFoundError as error:
         raise MissingExtra("web") from error
-    if not (app.is_loopback(host) or insecure or os.environ.get("SPILLGATE_TOKEN")):
+    if not (app.is_loopback(host) or insecure or token_in(os.environ)):
         raise ConfigError(
             f"{host} can be reached from other machines, and there is no token: set SPILLGATE_TOKEN, bind to "
             "127.0.0.1, or pass --insecure",

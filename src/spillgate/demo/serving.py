@@ -12,7 +12,7 @@ from spillgate.checkup import Checkup
 from spillgate.errors import ConfigError
 from spillgate.governor.history import History
 from spillgate.governor.loop import Governor
-from spillgate.web.sources import Sources
+from spillgate.web.sources import Sources, token_in
 
 _FIRST_CHECKUP_S = 2.0
 
@@ -32,7 +32,7 @@ def endpoint(governor: Governor, history: History, host: str, port: int) -> Gene
     if not app.is_loopback(host):
         message = f"the demo is for this machine alone: give a loopback address such as 127.0.0.1, not {host}"
         raise ConfigError(message, source="command line", key="--host")
-    token = os.environ.get("SPILLGATE_TOKEN") or secrets.token_urlsafe(6)
+    token = token_in(os.environ) or secrets.token_urlsafe(6)
     listener, instead = _listen(host, port)
     with listener, Checkup(governor, first_s=_FIRST_CHECKUP_S) as checkup:
         sources = Sources(governor, history, checkup, token=token)

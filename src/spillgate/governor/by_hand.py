@@ -1,10 +1,10 @@
 """A cleanup by hand: what is asked for, and how it ended."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from spillgate.config import Policy
-from spillgate.errors import ConfigError
+from spillgate.errors import BudgetExhausted, ConfigError, ServerError
 from spillgate.governor import words
 from spillgate.governor.loop import Governor
 from spillgate.governor.state import State
@@ -59,7 +59,10 @@ class Request:
             _, latest = governor.cleanup(self.level)
             outcomes += latest
         failed = any(outcome.stop is Stop.FAILED for outcome in outcomes)
-        state = governor.state if governor.dry_run or failed else governor.look()
+        state = governor.state
+        if not (governor.dry_run or failed):
+            with suppress(ServerError, BudgetExhausted):  # what was done is told all the same
+                state = governor.look()
         return Report(self, plan, outcomes, state)
 
 

@@ -16,6 +16,7 @@ from spillgate.web.sources import Sources
 from spillgate.web.views import Document
 
 _MOST_BYTES = 64 * 1024
+_BODY_S = 10.0
 _LEVELS = {level.label: level for level in CLEANUP_LEVELS}
 
 
@@ -47,6 +48,8 @@ class Cleaning:
             asked.check("request")
         except ConfigError as error:
             raise Refused(422, str(error)) from error
+        if body.dry_run and self._sources.governor.state.policy.monitor.commands_per_day:
+            raise Refused(409, "the plan meters commands, and a preview takes many: use spillgate cleanup --dry-run")
         if not body.dry_run and self._sources.governor.dry_run:
             raise Refused(409, "the governor runs with --dry-run: nothing is ever deleted")
         lock = self._previewing if body.dry_run else self._cleaning
@@ -75,10 +78,14 @@ async def _body(request: Request) -> _Body:
     if kind != "application/json":
         raise Refused(415, 'expected Content-Type: application/json, and a body such as {"level": "emergency"}')
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > _MOST_BYTES:
-            raise Refused(413, f"expected a body of at most {_MOST_BYTES // 1024} KB")
+    try:
+        async with asyncio.timeout(_BODY_S):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > _MOST_BYTES:
+                    raise Refused(413, f"expected a body of at most {_MOST_BYTES // 1024} KB")
+    except TimeoutError as error:
+        raise Refused(408, f"the body did not come within {_BODY_S:g} s", Connection="close") from error
     try:
         body = msgspec.json.decode(data or b"{}", type=_Body)
     except msgspec.MsgspecError as error:

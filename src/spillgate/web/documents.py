@@ -64,8 +64,8 @@ def census(seen: State) -> Document:
 
 def series(span: str, resolution_s: float, points: Iterable[Point]) -> Document:
     """Memory over time, a column for each number."""
-    listed = [point(one) for one in points]
-    columns = {name: [one[name] for one in listed] for name in _POINT}
+    columns = dict(zip(_POINT, map(list, zip(*map(_numbers, points), strict=True)), strict=False))
+    columns = {name: columns.get(name, []) for name in _POINT}
     return {"span": span, "resolution_s": resolution_s, "columns": columns}
 
 
@@ -74,7 +74,11 @@ _POINT = ("at", "used", "high", "level", "limit", "keys", "evicted", "refused")
 
 def point(one: Point) -> Document:
     """One point of the history."""
-    values = (
+    return dict(zip(_POINT, _numbers(one), strict=True))
+
+
+def _numbers(one: Point) -> tuple[object, ...]:
+    return (
         one.at_s,
         one.used_bytes,
         one.high_bytes,
@@ -84,7 +88,6 @@ def point(one: Point) -> Document:
         one.evicted_keys,
         one.refused_writes,
     )
-    return dict(zip(_POINT, values, strict=True))
 
 
 def entry(one: Entry) -> Document:

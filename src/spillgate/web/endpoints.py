@@ -98,7 +98,11 @@ CLEANUP = Endpoint(
         (200, "how it ended; the document of `spillgate cleanup --json`"),
         (401, "no token, or a wrong one"),
         (403, "no token is set on the server, so this is off; or the request comes from a page of another origin"),
-        (409, "another cleanup by hand is under way, or the governor runs with `--dry-run`"),
+        (408, "the body did not come within 10 seconds"),
+        (
+            409,
+            "another cleanup by hand is under way, `--dry-run` is in force, or a preview on a metered plan",
+        ),
         (413, "a body of more than 64 KB"),
         (415, "the body is not `application/json`"),
         (422, "a body that cannot be meant"),

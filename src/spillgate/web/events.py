@@ -1,6 +1,7 @@
 """Server-sent events: what happens is turned into events once, for however many pages listen."""
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -23,6 +24,9 @@ _RETRY_MS = 2000
 _MOST_WAITING = 200
 # After a longer gap a page does better to fetch everything anew.
 _MOST_ENTRIES, _LONGEST_GAP_S = 500, 3600.0
+_LONGEST_NUMBER = 18  # digits
+
+_log = logging.getLogger("spillgate")
 
 
 class Place(NamedTuple):
@@ -37,7 +41,7 @@ class Place(NamedTuple):
         """The place that an event's id names, None where it names none."""
         run, _, rest = (text or "").partition("-")
         number, _, at_s = rest.partition("-")
-        if not (run.isalnum() and number.isdecimal() and at_s.isdecimal()):
+        if not (run.isalnum() and all(part.isdecimal() and len(part) <= _LONGEST_NUMBER for part in (number, at_s))):
             return None
         return cls(run, int(number), int(at_s))
 
@@ -81,14 +85,16 @@ class Events:
         if not self._listeners:
             self._go_to_now()
         listener = _Listener(asyncio.Queue(_MOST_WAITING))
+        # All of it before others may be told more: what comes from now on waits in the queue.
+        begin = [*self._missed(Place.read(last_event_id), given=bool(last_event_id))]
+        begin.append(_event("state", documents.state(self._sources, self._clock()), self._place))
         self._listeners.add(listener)
         if self._task is None:
             self._task = asyncio.create_task(self._watch())
         try:
             yield f"retry: {_RETRY_MS}\n\n".encode()
-            for event in self._missed(Place.read(last_event_id), given=bool(last_event_id)):
+            for event in begin:
                 yield event
-            yield self._event("state", documents.state(self._sources, self._clock()))
             while not listener.lost or not listener.queue.empty():
                 event = await listener.queue.get()
                 if event is None:
@@ -122,20 +128,26 @@ class Events:
             or here.number - place.number > _MOST_ENTRIES
             or here.at_s - place.at_s > _LONGEST_GAP_S
         ):
-            yield self._event("reset", {"now": round(self._clock(), 3)})
+            yield _event("reset", {"now": round(self._clock(), 3)}, here)
             return
+        # Each has the id of its own place: who leaves again in the middle goes on from there.
         for one in self._sources.history.latest(place.at_s):
             if one.at_s <= here.at_s:
-                yield self._event("point", documents.point(one))
+                place = place._replace(at_s=int(one.at_s))
+                yield _event("point", documents.point(one), place)
         for entry in self._sources.governor.journal.entries(place.number):
             if entry.number <= here.number:
-                yield self._event("journal", documents.entry(entry))
+                place = place._replace(number=entry.number)
+                yield _event("journal", documents.entry(entry), place)
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_EVERY_S)
-            for event in self._news():
-                self._send(event)
+            try:
+                for event in self._news():
+                    self._send(event)
+            except Exception:  # noqa: BLE001 - one bad round must not be the last for every page
+                _log.exception("what happened could not be told to the pages that listen")
 
     def _news(self) -> Iterator[bytes]:
         """Everything that has happened since the last time."""
@@ -143,19 +155,19 @@ class Events:
         happened = False
         for one in self._sources.history.latest(self._place.at_s):
             self._place = self._place._replace(at_s=int(one.at_s))
-            yield self._event("point", documents.point(one))
+            yield _event("point", documents.point(one), self._place)
             happened = True
         for entry in self._sources.governor.journal.entries(self._place.number):
             self._place = self._place._replace(number=entry.number)
-            yield self._event("journal", documents.entry(entry))
+            yield _event("journal", documents.entry(entry), self._place)
             happened = True
         known = self._known()
         if happened or self._told != known:
             self._told, self._told_at_s = known, now
-            yield self._event("state", documents.state(self._sources, now))
+            yield _event("state", documents.state(self._sources, now), self._place)
         elif not 0 <= now - self._told_at_s < _BEAT_S:
             self._told_at_s = now
-            yield self._event("beat", {"now": round(now, 3)})
+            yield _event("beat", {"now": round(now, 3)}, self._place)
 
     def _known(self) -> object:
         """What differs whenever the document of the state does, but for times that pass."""
@@ -181,9 +193,6 @@ class Events:
         if not listener.queue.full():
             listener.queue.put_nowait(None)
 
-    def _event(self, name: str, document: Document) -> bytes:
-        return b"event: %b\nid: %b\ndata: %b\n\n" % (
-            name.encode(),
-            str(self._place).encode(),
-            msgspec.json.encode(document),
-        )
+
+def _event(name: str, document: Document, place: Place) -> bytes:
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (name.encode(), str(place).encode(), msgspec.json.encode(document))

@@ -1,9 +1,11 @@
 """What the web application reads, and the only things it reads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spillgate.alerts.alerts import Alerts
 from spillgate.checkup import Checkup
+from spillgate.errors import ConfigError
 from spillgate.governor.history import History
 from spillgate.governor.loop import Governor
 
@@ -25,3 +27,15 @@ class Sources:
     def __repr__(self) -> str:
         token = "set" if self.token else "none"
         return f"Sources({self.governor.state.level_label}, token={token})"
+
+
+def token_in(environment: Mapping[str, str]) -> str | None:
+    """The token in ``SPILLGATE_TOKEN``, without the white space that files end in; None where there is none.
+
+    Raises:
+        ConfigError: no header could hold it.
+    """
+    token = environment.get("SPILLGATE_TOKEN", "").strip()
+    if not token.isprintable():
+        raise ConfigError("expected a token of one line, without control characters", source="SPILLGATE_TOKEN")
+    return token or None
