@@ -18,6 +18,7 @@ BENCHMARKS = {
     "census": "a million keys: what fills the memory, sampled and exact, beside other tools",
     "values": "what real values take in the server, beside other libraries",
     "web": "health documents at a thousand a second, and ten pages that look on",
+    "page": "how soon the dashboard is painted, and how much of it there is to send",
     "history": "what keeping a history takes of time, CPU and disk",
     "cache": "how fast and how calm the cache library is, beside other libraries",
     "sweep": "a million keys: the worst call on the server, beside another library",

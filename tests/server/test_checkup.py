@@ -54,6 +54,7 @@ def test_it_finds_what_the_doctor_finds_and_names_no_keys(server: Server) -> Non
         assert findings
         assert not any("who@example.com" in f"{one.text} {one.examples} {one.fix}" for one in findings)
         assert checkup.why_not is None
+        assert "cache-without-eviction" not in {one.check for one in findings}, "a governor runs: this one"
 
 
 def test_it_looks_again_when_its_time_has_come(valkey: Server) -> None:

@@ -153,7 +153,7 @@ class Checkup:
         policy = self._governor.state.policy
         closeness = Closeness(growth_s=self._growth_s, masked=True, wait=self._wait)
         with closing(Gateway(policy.server, ScanTable(policy.namespaces), clock=time.monotonic)) as gateway:
-            done = examine(gateway, policy, _ERROR, closeness, self._busy)
+            done = examine(gateway, policy, _ERROR, closeness, self._busy, governed=True)
         if self._busy():  # what was drawn from a part of the keys is no news
             self._examined_at_s = -float("inf")
             return

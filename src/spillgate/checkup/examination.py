@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spillgate.census.evidence import Closeness, gather
 from spillgate.census.survey import take_survey
@@ -43,10 +43,13 @@ def examine(
     wanted: float,
     closeness: Closeness,
     asked_to_stop: Callable[[], bool] = lambda: False,
+    *,
+    governed: bool = False,
 ) -> Examination:
     """Look at a server, at every key of it where there are few, and tell what is wrong; nothing is changed.
 
-    ``wanted`` is the largest error of the survey. Once ``asked_to_stop`` the rest is drawn from what was seen so far.
+    ``wanted`` is the largest error of the survey. Once ``asked_to_stop`` the rest is drawn from what was seen so
+    far. ``governed`` says that a governor is known to run; else the server is asked for one.
 
     Raises:
         ServerError: the server failed, or does not let keys be visited.
@@ -59,6 +62,8 @@ def examine(
         wanted = 0.0
     survey = take_survey(gateway, error=wanted, asked_to_stop=asked_to_stop)
     evidence = gather(gateway, policy, survey, closeness)
+    if governed:
+        evidence = replace(evidence, governed=True)
     return Examination(gateway.capabilities, evidence, diagnose(evidence), time.monotonic() - began_s)
 
 
