@@ -136,6 +136,8 @@ export type Columns = { at: number[] } & Record<Exclude<keyof Point, "at">, (num
 export interface History {
   span: Span;
   resolution_s: number;
+  /** The last second that is in it, whole or in part: what is told of it, or of one before, is no news. */
+  through: number | null;
   columns: Columns;
 }
 

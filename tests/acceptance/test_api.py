@@ -103,6 +103,7 @@ def test_history_and_journal_are_told_in_part(valkey: Server, tmp_path: Path) ->
         hour = got(governor, "/api/history?span=hour")
         columns = hour["columns"]
         assert hour["resolution_s"] == 1
+        assert columns["at"][-1] - 2 <= hour["through"] <= columns["at"][-1]
         assert {len(column) for column in columns.values()} == {len(columns["at"])}
         assert columns["at"] == sorted(columns["at"])
         assert max(high or 0 for high in columns["high"]) > 0.8 * 25 * MB

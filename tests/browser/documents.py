@@ -245,7 +245,7 @@ def history(span: str = "hour", step_s: int = 5) -> Document:
     """``GET /api/history``: whatever the span, an hour is known."""
     points = [point(at) for at in range(NOW - _HOUR + step_s, NOW + 1, step_s)]
     columns = {name: [one[name] for one in points] for name in points[0]}
-    return {"span": span, "resolution_s": 1, "columns": columns}
+    return {"span": span, "resolution_s": 1, "through": columns["at"][-1], "columns": columns}
 
 
 _URL = "redis://default:***@redis-14.example.org:6379/0"

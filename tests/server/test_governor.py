@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self, cast
 
 import pytest
+import redis.exceptions
 
 from spillgate.config import Cleanup, NamespacePolicy
 from spillgate.errors import ConfigError, LimitUnknown
@@ -556,6 +557,36 @@ def test_a_new_policy_is_used_from_the_next_cycle_on(server: Server, govern: Gov
     assert used(client) < 0.8 * LIMIT
     assert "policy reloaded: 6 namespaces" in told(governor, Event.POLICY)
     assert level(governor) is Level.EMERGENCY  # what was known of the level stays
+
+
+@pytest.mark.kinds("valkey-9.1")
+def test_what_is_counted_goes_on_under_a_new_policy(server: Server, govern: Govern) -> None:
+    governor = govern(server, tables="[monitor]\ncommands_per_day = 1000")
+    for _ in range(3):
+        governor.cycle()
+        before = governor.state
+        governor.reload(before.policy)
+        governor.cycle()
+        assert governor.state.readings == before.readings + 1
+        assert governor.state.commands > before.commands
+    cap = governor.state.commands + 3
+    old = governor.state.policy
+    governor.reload(replace(old, monitor=replace(old.monitor, commands_per_day=cap)))
+    governor.cycle()
+    assert governor.state.commands == cap
+    assert "commands_per_day" in (governor.state.error or "")
+
+
+@pytest.mark.parametrize("limit", [2**63 - 1, 2**63, 2**64 - 1])
+def test_a_limit_beyond_any_memory_is_no_trouble(server: Server, govern: Govern, limit: int) -> None:
+    client = server.client()
+    governor = govern(server)
+    try:
+        client.config_set("maxmemory", limit)
+    except redis.exceptions.ResponseError:
+        pytest.skip("the server takes no such limit")
+    governor.cycle()
+    assert (level(governor), governor.state.error) == (Level.NORMAL, None)
 
 
 @pytest.mark.kinds("valkey-9.1")

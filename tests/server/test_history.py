@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import redis.exceptions
 
 from spillgate.governor.history import History, Span
 from spillgate.governor.journal import Event
@@ -42,7 +43,7 @@ def test_every_reading_every_level_and_every_entry_is_kept(server: Server, tmp_p
     clock = HandClock()
     with recorded(server, tmp_path / "history.db", clock) as (governor, history):
         governor.cycle()
-        clock.turn(1)
+        clock.turn(6)  # so that the next reading is a full one
         fill_to(client, 0.95)
         for _ in range(2):  # the second look sees what the first has cleaned
             governor.cycle()
@@ -71,6 +72,25 @@ def test_every_reading_every_level_and_every_entry_is_kept(server: Server, tmp_p
         numbers = [entry.number for entry in history.entries(limit=1000)]
         assert numbers == list(range(len(numbers), 0, -1))
         assert governor.journal.entries()[0].number == len(written) + 1
+
+
+@pytest.mark.kinds("valkey-9.1", "redis-6.2")
+def test_refused_writes_are_in_the_second_that_read_them(server: Server) -> None:
+    client = server.client()
+    clock = HandClock()
+    with recorded(server, None, clock) as (governor, history):
+        governor.cycle()
+        client.config_set("maxmemory", 1)
+        for _ in range(7):
+            with pytest.raises(redis.exceptions.OutOfMemoryError):
+                client.set("app:tasks:1", b"x")
+        client.config_set("maxmemory", 0)
+        for _ in range(6):
+            clock.turn(1)
+            governor.cycle()
+        assert [point.refused_writes for point in history.points(Span.HOUR)] == [None] * 5 + [7, None]
+        assert [point.keys for point in history.points(Span.HOUR)] == [0] + [None] * 4 + [0, None]
+        assert history.points(Span.DAY)[0].refused_writes == 7
 
 
 @pytest.mark.kinds("valkey-9.1")

@@ -143,6 +143,51 @@ class TestPoints:
         assert [point.used_bytes for point in history.latest(NOW_S + 2)] == [3]
         assert history.latest(NOW_S + 3) == ()
 
+    def test_seconds_that_are_over_are_numbered_as_they_come(self, history: History, wall: Wall) -> None:
+        assert (history.newest(0), history.seconds) == ((), 0)
+        for size in range(4):
+            see(history, size)
+            wall.now_s += 1
+        wall.now_s -= 0.1
+        assert [(number, point.used_bytes) for number, point in history.newest(0)] == [(1, 0), (2, 1), (3, 2)]
+        wall.now_s += 0.1
+        history.flush()
+        assert [(number, point.used_bytes) for number, point in history.newest(2)] == [(3, 2), (4, 3)]
+        assert (history.seconds, history.newest(4), history.newest(99)) == (4, (), ())
+
+    def test_a_clock_set_back_hides_no_newer_second(self, history: History, wall: Wall) -> None:
+        for size in range(5):
+            see(history, size)
+            wall.now_s += 1
+        last = history.seconds
+        wall.now_s -= 1800
+        for size in range(20):
+            see(history, size)
+            wall.now_s += 1
+        assert [number for number, _ in history.newest(last)] == list(range(6, 26))
+        times = [point.at_s for point in history.points(Span.HOUR)]
+        assert times == sorted(set(times))
+
+    def test_a_second_that_comes_twice_is_told_again_with_everything_in_it(self, history: History, wall: Wall) -> None:
+        see(history, 9)
+        wall.now_s += 1
+        assert history.seconds == 1
+        wall.now_s -= 0.5
+        see(history, 5)
+        assert history.newest(1) == ()  # it is under way again
+        wall.now_s += 1
+        [(number, point)] = history.newest(0)
+        assert (number, point.used_bytes, point.high_bytes) == (2, 5, 9)
+
+    def test_what_only_a_full_reading_tells_is_known_where_one_was(self, history: History, wall: Wall) -> None:
+        for refused, full in ((0, True), (0, False), (0, False), (7, True), (7, False)):
+            history.observe(reading(1, refused=refused), assessment(), full=full)
+            wall.now_s += 1
+        assert [point.refused_writes for point in history.points(Span.HOUR)] == [None, None, None, 7, None]
+        assert [point.keys for point in history.points(Span.HOUR)] == [7, None, None, 7, None]
+        [minute] = history.points(Span.DAY)
+        assert (minute.refused_writes, minute.keys) == (7, 7)
+
     @given(st.lists(st.tuples(st.floats(-4000, 4000), st.booleans(), st.booleans()), max_size=30))
     def test_however_the_clock_jumps_points_are_in_order_and_none_lies_ahead(
         self, steps: list[tuple[float, bool, bool]]
@@ -164,6 +209,10 @@ class TestPoints:
                 if not fails:
                     assert history.points(span)[-1].used_bytes == number
             assert all(point.at_s <= wall.now_s - 1 for point in history.latest(0))
+            newest = history.newest(0)
+            assert [n for n, _ in newest] == sorted({n for n, _ in newest})
+            assert len({point.at_s for _, point in newest}) == len(newest)
+            assert not newest or newest[-1][0] <= history.seconds
         assert history.error is None
         history.stop()
 

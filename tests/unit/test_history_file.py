@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -21,7 +22,9 @@ from spillgate.errors import ConfigError
 from spillgate.governor.history import Delivery, History, Notice, Span
 from spillgate.governor.journal import Event
 from spillgate.model import Level
+from spillgate.policy.pressure import Limits
 from tests.histories import MB, NOW_S, Wall, assessment, census, journal_of, reading, see
+from tests.servers import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -366,6 +369,78 @@ class TestTrouble:
                 assert used(history, Span.HOUR) == [1]
             history.flush()
             assert history.error is None
+
+
+@pytest.mark.parametrize("wrong_s", [2 * 366 * 86_400, -1_700_000_000])
+def test_a_clock_that_is_wrong_once_erases_nothing(path: Path, wall: Wall, wrong_s: int) -> None:
+    def kept() -> tuple[int, ...]:
+        with History(path, wall_clock=wall) as history:
+            spans = (Span.YEAR, Span.WEEK, Span.HOUR)
+            return (
+                *(len(history.points(span)) for span in spans),
+                len(history.usages(Span.YEAR)),
+                len(history.entries()),
+            )
+
+    with History(path, wall_clock=wall) as history:
+        for number in range(48):
+            see(history, number)
+            history.saw(census(chat=(1, 1)))
+            journal_of(history, wall).write(Event.ACTION, "normal", "x")
+            wall.now_s += HOUR_S
+    wall.now_s -= 1
+    before = kept()
+    assert before[0] == before[3] == before[4] == 48
+    for _ in range(2):  # the second is a restart while it is still wrong
+        wall.now_s += wrong_s
+        with History(path, wall_clock=wall) as history:
+            for _ in range(5):
+                see(history, 1)
+                history.flush()
+                wall.now_s += 61
+        wall.now_s -= wrong_s + 5 * 61
+        assert kept() == before
+
+
+def test_points_too_many_go_furthest_from_now_first(path: Path, wall: Wall) -> None:
+    with History(path, wall_clock=wall) as history:
+        wall.now_s += 10 * 366 * 86_400
+        see(history, 1)
+        history.flush()
+        wall.now_s = NOW_S
+        for number in range(3700):
+            see(history, number)
+            wall.now_s += 1
+            if number % 100 == 0:
+                history.flush()
+        wall.now_s += 61
+        see(history, 3700)
+        history.flush()
+        with closing(sqlite3.connect(path)) as db:
+            rows = db.execute("SELECT count(*), max(at_s) FROM points WHERE resolution_s = 1").fetchall()
+        assert rows == [(3600, int(wall.now_s))]
+
+
+@pytest.mark.parametrize("limit", [2**63, 2**70, -(2**70)])
+def test_a_number_that_is_too_large_for_the_file_is_written_as_the_largest(path: Path, wall: Wall, limit: int) -> None:
+    with History(path, wall_clock=wall) as history:
+        history.observe(reading(1), replace(assessment(), limits=Limits(limit, 0)))
+        history.flush()
+        assert history.error is None
+    with History(path, wall_clock=wall) as history:
+        [point] = history.points(Span.HOUR)
+        assert abs(point.limit_bytes or 0) == 2**63 - 1
+
+
+def test_whatever_goes_wrong_in_writing_is_told_and_the_writer_goes_on(path: Path, wall: Wall) -> None:
+    with History(path, wall_clock=wall, gather_s=0.01) as history:
+        journal_of(history, wall).write(Event.ACTION, "normal", "half a character: \ud800")
+        eventually(lambda: history.error is not None)
+        assert "UnicodeEncodeError" in (history.error or "")
+        [thread] = [one for one in threading.enumerate() if one.name == "spillgate-history"]
+        assert thread.is_alive()
+        see(history, 5)
+        assert (used(history, Span.HOUR), len(history.entries())) == ([5], 1)
 
 
 def spoil(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -52,6 +53,20 @@ def test_each_level_begins_at_its_threshold(pressure: float, level: Level) -> No
     assert level_at(pressure, LEVELS) is level
     first = look(None, pressure, 0.0)
     assert (first.level, first.raw_level) == (level, level)
+
+
+@pytest.mark.parametrize("pressure", [-0.1, -math.inf, math.nan])
+def test_a_pressure_that_makes_no_sense_is_no_alarm(pressure: float) -> None:
+    assert level_at(pressure, LEVELS) is Level.NORMAL
+
+
+def test_a_limit_below_zero_is_none() -> None:
+    assert (
+        find_limits(ServerSettings("", limit_bytes=5 * MB), Reading(0.0, 1, maxmemory_bytes=-(2**63))).limit_bytes
+        == 5 * MB
+    )
+    with pytest.raises(LimitUnknown):
+        find_limits(ServerSettings(""), Reading(0.0, 1, maxmemory_bytes=-(2**63)))
 
 
 def test_a_level_rises_at_once_by_any_number_of_steps() -> None:

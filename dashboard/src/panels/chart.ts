@@ -25,6 +25,7 @@ export class Chart implements Scene {
   columns: Columns = series.empty();
   limits: Limits = { levels: [], ceiling: null, limit: null };
   to = Date.now() / 1000;
+  private through = 0;
   span: Span = "hour";
   private resolutionS = 1;
   private plot: uPlot | null = null;
@@ -61,8 +62,9 @@ export class Chart implements Scene {
       }
       this.columns = history.columns;
       this.resolutionS = history.resolution_s;
+      this.through = history.through ?? 0;
       for (const point of this.waiting ?? []) {
-        series.take(this.columns, point, this.resolutionS);
+        this.add(point);
       }
       this.waiting = null;
       this.draw();
@@ -79,8 +81,14 @@ export class Chart implements Scene {
 
   take(point: Point): void {
     this.waiting?.push(point);
-    series.take(this.columns, point, this.resolutionS);
+    this.add(point);
     this.draw();
+  }
+
+  private add(point: Point): void {
+    if (this.resolutionS <= 1 || point.at > this.through) {
+      series.take(this.columns, point, this.resolutionS);
+    }
   }
 
   /** Levels and limits as they are now. */

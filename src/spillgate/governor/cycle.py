@@ -57,6 +57,7 @@ class Cycle:
         self._asked_to_stop = asked_to_stop
         self._dry_run = dry_run
         self._by_hand = False
+        self._sent_before = 0
         self._unfinished = Level.NORMAL
         self._told: dict[str, float] = {}
         self._forget_keys()
@@ -76,10 +77,16 @@ class Cycle:
         """The level in force, "unknown" before the first reading."""
         return self.watch.assessment.level.label if self.watch.assessment else "unknown"
 
+    @property
+    def commands(self) -> int:
+        """How many commands were sent, by the cycles before this one, too."""
+        return self._sent_before + self._gateway.commands
+
     def take_over(self, other: "Cycle") -> None:
-        """Go on where a cycle under another policy stood: the level stays in force, totals go on."""
+        """Go on where a cycle under another policy stood: the level stays in force, what is counted goes on."""
         self.watch.assessment, self.watch.reading = other.watch.assessment, other.watch.reading
-        self.totals = other.totals
+        self.watch.readings = other.watch.readings
+        self.totals, self._sent_before = other.totals, other.commands
 
     def note(self, event: Event, message: str, **details: object) -> None:
         """Write to the journal, with the level in force."""

@@ -66,8 +66,8 @@ class Governor:
         self._meter = CommandMeter(policy.monitor.commands_per_day, self.clock)
         self._adopt(policy)
 
-    def _adopt(self, policy: Policy) -> None:
-        """Make everything that depends on the policy."""
+    def _adopt(self, policy: Policy, before: Cycle | None = None) -> None:
+        """Make everything that depends on the policy; go on where the cycle ``before`` stood."""
         self._gateway = Gateway(
             policy.server,
             ScanTable(policy.namespaces),
@@ -76,7 +76,7 @@ class Governor:
             rng=self._rng,
         )
         self._tracker = WriteTracker(self._gateway.subscribe)
-        self._cycle = Cycle(
+        cycle = Cycle(
             policy,
             self._gateway,
             self.journal,
@@ -84,6 +84,9 @@ class Governor:
             dry_run=self.dry_run,
             history=self.history,
         )
+        if before is not None:
+            cycle.take_over(before)
+        self._cycle = cycle  # only now: who asks for the state finds the old one, or one that goes on
 
     @property
     def state(self) -> State:
@@ -101,7 +104,7 @@ class Governor:
             unreadable=self._unreadable,
             pause_s=self._pause_s,
             readings=watch.readings,
-            commands=self._gateway.commands,
+            commands=cycle.commands,
             totals=cycle.totals,
             ended=self._ended,
         )
@@ -243,11 +246,9 @@ class Governor:
         if self._next_policy is None:
             return
         policy, self._next_policy = self._next_policy, None
-        before = self._cycle
-        self._meter.change(policy.monitor.commands_per_day, self._gateway.commands)
         self.close()
-        self._adopt(policy)
-        self._cycle.take_over(before)
+        self._meter.change(policy.monitor.commands_per_day, self._gateway.commands)
+        self._adopt(policy, self._cycle)
         self._cycle.note(Event.POLICY, f"policy reloaded: {len(policy.namespaces)} namespaces")
 
     def _tell_of_history(self) -> None:

@@ -36,6 +36,7 @@ class Watch:
         self._grown_bytes = 0
         self._grown_s = 0.0
         self._full_at_s: float | None = None
+        self._full = False  # the reading that is about to be taken tells more than memory
 
     def forget_server(self) -> None:
         """Another server answers now: what is known of the old one's memory is void. The level stays."""
@@ -58,7 +59,7 @@ class Watch:
         if not full:
             return self.carried(self._gateway.read_memory())
         reading = self._gateway.read()
-        self._full_at_s = now
+        self._full_at_s, self._full = now, True
         return reading
 
     def glance(self, first: Reading) -> Reading:
@@ -70,6 +71,7 @@ class Watch:
 
     def carried(self, reading: Reading) -> Reading:
         """A partial reading, completed by what the last one told."""
+        self._full = False
         return reading if self.reading is None else _completed(reading, self.reading)
 
     def take(self, reading: Reading, horizon_s: float) -> Assessment:
@@ -83,7 +85,7 @@ class Watch:
         self.reading, self.assessment = reading, assessment
         self.readings += 1
         if self._history is not None:
-            self._history.observe(reading, assessment)
+            self._history.observe(reading, assessment, full=self._full)
         return assessment
 
     def wrote(self, grown_bytes: int, seconds: float) -> None:

@@ -36,7 +36,7 @@ def find_limits(server: ServerSettings, reading: Reading) -> Limits:
     Raises:
         LimitUnknown: none is declared and the server has none.
     """
-    known = [size for size in (server.limit_bytes, reading.maxmemory_bytes) if size]
+    known = [size for size in (server.limit_bytes, reading.maxmemory_bytes) if size and size > 0]
     if not known:
         raise LimitUnknown
     limit = min(known)
@@ -118,7 +118,7 @@ def threshold(level: Level, settings: LevelSettings) -> float:
 
 def level_at(pressure: float, settings: LevelSettings) -> Level:
     """The level that a pressure belongs to."""
-    return max(level for level in Level if pressure >= threshold(level, settings))
+    return max((level for level in Level if pressure >= threshold(level, settings)), default=Level.NORMAL)
 
 
 def assess(

@@ -31,7 +31,7 @@ def parse_reading(reply: bytes, at_s: float, database: int = 0) -> Reading:
         at_s=at_s,
         used_bytes=used,
         not_counted_bytes=_whole(fields, "mem_not_counted_for_evict") or 0,
-        maxmemory_bytes=_whole(fields, "maxmemory") or 0,
+        maxmemory_bytes=_unsigned(fields, "maxmemory") or 0,
         eviction_policy=fields.get("maxmemory_policy"),
         startup_bytes=_whole(fields, "used_memory_startup"),
         dataset_bytes=_dataset(fields, used),
@@ -61,6 +61,12 @@ def _whole(fields: InfoFields, name: str) -> int | None:
         return int(fields[name])
     except (KeyError, ValueError):
         return None
+
+
+def _unsigned(fields: InfoFields, name: str) -> int | None:
+    """A size, which some servers write as if it had a sign."""
+    size = _whole(fields, name)
+    return size if size is None or size >= 0 else size + 2**64
 
 
 def _real(fields: InfoFields, name: str) -> float | None:

@@ -34,6 +34,7 @@ T = TypeVar("T")
 # Names under which a browser on this machine reaches a loopback address.
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
 _MOST_ENTRIES = 500
+_NEWEST_S = 120.0
 _LATEST_S = 1e11  # no time of the wall clock is later
 
 
@@ -113,8 +114,9 @@ class _Api:
         since_s = _number(request, "since", 0, 0, _LATEST_S)
 
         def told() -> Response:  # ten thousand points take their time, in which others are answered
+            newest = self._sources.history.points(Span.HOUR, time.time() - _NEWEST_S)
             points = self._sources.history.points(span, since_s)
-            return answer(documents.series(span.value, span.resolution_s, points))
+            return answer(documents.series(span, points, newest[-1].at_s if newest else None))
 
         return await run_in_threadpool(told)
 

@@ -7,7 +7,7 @@ from importlib import metadata
 from spillgate import checkup
 from spillgate.checkup import Checkup, Library
 from spillgate.config import NamespacePolicy
-from spillgate.governor.history import Point
+from spillgate.governor.history import Point, Span
 from spillgate.governor.journal import Entry
 from spillgate.governor.state import State
 from spillgate.model import Estimate, Level, Usage
@@ -62,11 +62,11 @@ def census(seen: State) -> Document:
     }
 
 
-def series(span: str, resolution_s: float, points: Iterable[Point]) -> Document:
-    """Memory over time, a column for each number."""
+def series(span: Span, points: Iterable[Point], through_s: float | None) -> Document:
+    """Memory over time, a column for each number; of seconds up to ``through_s`` everything is in it."""
     columns = dict(zip(_POINT, map(list, zip(*map(_numbers, points), strict=True)), strict=False))
     columns = {name: columns.get(name, []) for name in _POINT}
-    return {"span": span, "resolution_s": resolution_s, "columns": columns}
+    return {"span": span.value, "resolution_s": span.resolution_s, "through": through_s, "columns": columns}
 
 
 _POINT = ("at", "used", "high", "level", "limit", "keys", "evicted", "refused")

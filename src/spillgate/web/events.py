@@ -23,30 +23,34 @@ _RETRY_MS = 2000
 # A page that takes in nothing for so many events is let go; it comes back by itself.
 _MOST_WAITING = 200
 # After a longer gap a page does better to fetch everything anew.
-_MOST_ENTRIES, _LONGEST_GAP_S = 500, 3600.0
+_MOST_ENTRIES, _MOST_SECONDS = 500, 3600
 _LONGEST_NUMBER = 18  # digits
 
 _log = logging.getLogger("spillgate")
 
 
 class Place(NamedTuple):
-    """How far a page has come: the journal's number and the time of the last point, in one run of this process."""
+    """How far a page has come: the numbers of the last entry and of the last second, in one run of this process."""
 
     run: str
     number: int
-    at_s: int
+    second: int
 
     @classmethod
     def read(cls, text: str | None) -> Self | None:
         """The place that an event's id names, None where it names none."""
         run, _, rest = (text or "").partition("-")
-        number, _, at_s = rest.partition("-")
-        if not (run.isalnum() and all(part.isdecimal() and len(part) <= _LONGEST_NUMBER for part in (number, at_s))):
+        number, _, second = rest.partition("-")
+        if not (run.isalnum() and all(part.isdecimal() and len(part) <= _LONGEST_NUMBER for part in (number, second))):
             return None
-        return cls(run, int(number), int(at_s))
+        return cls(run, int(number), int(second))
+
+    def is_shortly_before(self, here: "Place") -> bool:
+        """Whether all that came between is still there, and worth sending."""
+        return 0 <= here.number - self.number <= _MOST_ENTRIES and 0 <= here.second - self.second <= _MOST_SECONDS
 
     def __str__(self) -> str:
-        return f"{self.run}-{self.number}-{self.at_s}"
+        return f"{self.run}-{self.number}-{self.second}"
 
 
 @dataclass(eq=False, slots=True)
@@ -113,27 +117,21 @@ class Events:
 
     def _go_to_now(self) -> None:
         """Nobody needs what was before."""
-        newest = self._sources.governor.journal.entries()
-        self._place = self._place._replace(number=newest[-1].number if newest else 0, at_s=int(self._clock()) - 1)
+        number, second = self._sources.governor.journal.last_number, self._sources.history.seconds
+        self._place = self._place._replace(number=number, second=second)
 
     def _missed(self, place: Place | None, *, given: bool) -> Iterator[bytes]:
         """What came between ``place`` and what all others have been told."""
         here = self._place
         if not given:
             return
-        unknown = place is None or place.run != here.run or place.number > here.number
-        if (
-            unknown
-            or place is None
-            or here.number - place.number > _MOST_ENTRIES
-            or here.at_s - place.at_s > _LONGEST_GAP_S
-        ):
+        if place is None or place.run != here.run or not place.is_shortly_before(here):
             yield _event("reset", {"now": round(self._clock(), 3)}, here)
             return
         # Each has the id of its own place: who leaves again in the middle goes on from there.
-        for one in self._sources.history.latest(place.at_s):
-            if one.at_s <= here.at_s:
-                place = place._replace(at_s=int(one.at_s))
+        for second, one in self._sources.history.newest(place.second):
+            if second <= here.second:
+                place = place._replace(second=second)
                 yield _event("point", documents.point(one), place)
         for entry in self._sources.governor.journal.entries(place.number):
             if entry.number <= here.number:
@@ -153,8 +151,8 @@ class Events:
         """Everything that has happened since the last time."""
         now = self._clock()
         happened = False
-        for one in self._sources.history.latest(self._place.at_s):
-            self._place = self._place._replace(at_s=int(one.at_s))
+        for second, one in self._sources.history.newest(self._place.second):
+            self._place = self._place._replace(second=second)
             yield _event("point", documents.point(one), self._place)
             happened = True
         for entry in self._sources.governor.journal.entries(self._place.number):

@@ -87,7 +87,7 @@ class History:
                 shelf.values[at_s] = last
             elif last.known and last.at_s + step_s < at_s:
                 after = int(last.at_s) + step_s
-                shelf.put(after, Point(after))
+                self._memory.blank(step_s, after)
                 self._fresh = True
 
     # Life
@@ -128,8 +128,8 @@ class History:
 
     # Fed
 
-    def observe(self, reading: Reading, assessment: Assessment) -> None:
-        """One more reading."""
+    def observe(self, reading: Reading, assessment: Assessment, *, full: bool = True) -> None:
+        """One more reading; unless it is ``full``, only memory was read, and of the rest nothing is known by it."""
         try:
             now = self._wall_clock()
             with self._lock:
@@ -137,7 +137,7 @@ class History:
                 if last is not None and now - last > self._expected_s + _LATE_S:
                     self._memory.gap(last, now)
                 self._last_look_s = now
-                self._memory.read(now, reading, assessment)
+                self._memory.read(now, reading, assessment, full=full)
                 self._wake()
         except Exception:  # noqa: BLE001 - nothing that is wrong here may stop a governor
             _log.debug("a reading was not kept", exc_info=True)
@@ -217,6 +217,23 @@ class History:
             found = [one for at_s, one in shelf.items() if after_s < at_s <= last]
         return tuple(sorted(found, key=lambda one: one.at_s))
 
+    @property
+    def seconds(self) -> int:
+        """The number of the last second that is over; 0 before the first. They are numbered as they come, from 1."""
+        now = self._wall_clock()
+        with self._lock:
+            return self._memory.over(now)
+
+    def newest(self, after: int) -> tuple[tuple[int, Point], ...]:
+        """The seconds that are over, with their numbers, from the one after that; an hour of them at most.
+
+        They come in the order in which they were read, which a clock that is set does not change: the times need not
+        rise, and a time that comes twice is there with everything read in it, by its last number.
+        """
+        now = self._wall_clock()
+        with self._lock:
+            return self._memory.newest(after, now)
+
     def usages(self, span: Span) -> tuple[Usages, ...]:
         """What namespaces held, oldest first: every five minutes, in a year every hour."""
         now, step_s = self._wall_clock(), span.usages_resolution_s
@@ -289,11 +306,12 @@ class History:
             batch, self._fresh = self._memory.take(), False
         try:
             self._keeper.write(batch, self._wall_clock())
-        except UnusableError as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with what is new, this thread has to go on
             with self._lock:
                 self._memory.give_back(batch)
                 self._fresh = True
-            self._tell(f"the history cannot be written: {error}; what is new is kept in memory until it can")
+            why = error if isinstance(error, UnusableError) else f"{type(error).__name__}: {error}"
+            self._tell(f"the history cannot be written: {why}; what is new is kept in memory until it can")
         else:
             with self._lock:
                 self._memory.settle()

@@ -1,5 +1,6 @@
 """What is not written yet, and what is asked for every second. Nothing here waits, or grows without bound."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -93,42 +94,82 @@ class Memory:
     )
     entries: Shelf[Entry] = field(default_factory=lambda: Shelf[Entry](_MOST_ENTRIES))
     deliveries: Shelf[Delivery] = field(default_factory=lambda: Shelf[Delivery](_MOST_DELIVERIES))
-    _last: Reading | None = None
+    _last: Reading | None = None  # that told everything
+    _numbered: deque[tuple[int, int]] = field(default_factory=lambda: deque[tuple[int, int]](maxlen=HOUR_S))
+    _under_way: int | None = None  # the second of the last number, None once it was told that it is over
 
-    def read(self, now_s: float, reading: Reading, assessment: Assessment) -> None:
-        """One more reading."""
+    def read(self, now_s: float, reading: Reading, assessment: Assessment, *, full: bool) -> None:
+        """One more reading; but for a full one the server told its memory alone, and the rest is old."""
         last = self._last
         # Counters of another server say nothing about this one's.
-        same = last if last is not None and last.run_id == reading.run_id else None
+        same = last if full and last is not None and last.run_id == reading.run_id else None
         used = reading.counted_bytes
         values = (
             used,
             used,
             int(assessment.level),
             assessment.limits.limit_bytes,
-            reading.keys,
+            reading.keys if full else None,
             rise(same.evicted_keys, reading.evicted_keys) if same else None,
             rise(same.refused_writes, reading.refused_writes) if same else None,
         )
-        self._last = reading
+        if full:
+            self._last = reading
         for step_s, shelf in self.points.items():
             at_s = _begins(now_s, step_s)
             before, here = shelf.values.get(at_s), Point(at_s, *values)
-            shelf.put(at_s, here if before is None else before.followed_by(here))
+            self._put(step_s, here if before is None else before.followed_by(here))
 
     def unknown(self, at_s: float) -> None:
         """Nothing was read at that time; what else was read in the same second, minute or hour stands."""
         for step_s, shelf in self.points.items():
             at = _begins(at_s, step_s)
             if at not in shelf.values:
-                shelf.put(at, Point(at))
+                self._put(step_s, Point(at))
 
     def gap(self, last_s: float, now_s: float) -> None:
         """Nobody looked between the two."""
         for step_s, shelf in self.points.items():
             after = _begins(last_s, step_s) + step_s
             if after < _begins(now_s, step_s) and after not in shelf.values:
-                shelf.put(after, Point(after))
+                self._put(step_s, Point(after))
+
+    def blank(self, step_s: int, at_s: int) -> None:
+        """From then on nobody looked."""
+        self._put(step_s, Point(at_s))
+
+    def _put(self, step_s: int, point: Point) -> None:
+        at_s = int(point.at_s)
+        self.points[step_s].put(at_s, point)
+        if step_s == SECOND_S and at_s != self._under_way:
+            self._numbered.append((self._last_number + 1, at_s))
+            self._under_way = at_s
+
+    @property
+    def _last_number(self) -> int:
+        return self._numbered[-1][0] if self._numbered else 0
+
+    def over(self, now_s: float) -> int:
+        """The number of the last second that is over: they are numbered from 1 in the order in which they came."""
+        under_way = self._under_way
+        if under_way is not None and under_way <= now_s < under_way + SECOND_S:
+            return self._last_number - 1
+        self._under_way = None  # should the clock go back into it, it has another number
+        return self._last_number
+
+    def newest(self, after: int, now_s: float) -> tuple[tuple[int, Point], ...]:
+        """The seconds that are over with a number above that; one that came twice, by a clock set back, once."""
+        last = self.over(now_s)
+        if last <= after:
+            return ()
+        values = self.points[SECOND_S].values
+        found: dict[int, int] = {}
+        for number, at_s in reversed(self._numbered):
+            if number <= after:
+                break
+            if number <= last and at_s in values:
+                found.setdefault(at_s, number)
+        return tuple((number, values[at_s]) for at_s, number in reversed(found.items()))
 
     def counted(self, now_s: float, census: Census) -> None:
         """One more census."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 SECOND_S, MINUTE_S, FIVE_MINUTES_S, HOUR_S, DAY_S = 1, 60, 300, 3600, 86_400
 
 KEPT_S: Mapping[int, int] = {SECOND_S: HOUR_S, MINUTE_S: 7 * DAY_S, HOUR_S: 366 * DAY_S}
-"""For how long points of each resolution are kept."""
+"""For how long points of each resolution are kept, as many as there are of them in that time."""
 
 USAGES_KEPT_S: Mapping[int, int] = {FIVE_MINUTES_S: 7 * DAY_S, HOUR_S: 366 * DAY_S}
 """The same of what namespaces held."""
@@ -43,9 +43,10 @@ class Point:
     """What was read within one second, minute or hour; ``at_s`` is its beginning in Unix seconds.
 
     Memory, limit and keys are those of the last reading in it, ``high_bytes`` and ``level`` the highest and the worst.
-    The last two say what the server did since the reading before. What is None is unknown; all is, where the server was
-    not read or nobody looked: a line drawn through the points breaks there. Between two points that stand further apart
-    there was no need to look.
+    The last two say what the server did since the full reading before: while the governor looks often it reads memory
+    alone, and what only a full reading tells is known in the seconds of those, as are the keys. What is None is
+    unknown; all is, where the server was not read or nobody looked: a line drawn through the points breaks there.
+    Between two points that stand further apart there was no need to look.
     """
 
     at_s: float

@@ -10,16 +10,16 @@ import msgspec
 
 from spillgate.governor.history import files
 from spillgate.governor.history.memory import Batch
-from spillgate.governor.history.model import DAY_S, KEPT_S, USAGES_KEPT_S, Delivery, Point, Usages, Wanted
+from spillgate.governor.history.model import KEPT_S, USAGES_KEPT_S, Delivery, Point, Usages, Wanted
 from spillgate.governor.journal import Entry, Event
 
 # How many entries of the journal, and how much text; ordinary ones have a few hundred bytes.
 _MOST_ENTRIES, _MOST_ENTRIES_BYTES = 20_000, 16 << 20
 _MOST_IN_MEMORY, _MOST_BYTES_IN_MEMORY = 5000, 4 << 20
-_ENTRIES_KEPT_S = 366 * DAY_S
 _MOST_DELIVERIES = 1000
 
 _MOST_ERROR_CHARS = 1000
+_MOST_INTEGER = 2**63 - 1  # SQLite has no larger ones; a server's limit may be
 _BUSY_S = 2.0
 _PRUNE_EVERY_S = 60.0
 _PRUNE_ENTRIES_EVERY = 500
@@ -66,14 +66,14 @@ _GET_POINTS = """
 SELECT at_s, used_bytes, high_bytes, level, limit_bytes, keys, evicted_keys, refused_writes FROM points
 WHERE resolution_s = ? AND at_s BETWEEN ? AND ? ORDER BY at_s
 """
-# The last number that is too old, or has too much text after it.
+# The last number that has too many entries, or too much text, after it.
 _PRUNE_JOURNAL = """
 DELETE FROM journal WHERE number <= (
     SELECT coalesce(max(number), 0) FROM (
         SELECT number, row_number() OVER newer AS position, sum(length(message) + length(details)) OVER newer AS size
         FROM journal WINDOW newer AS (ORDER BY number DESC)
     ) WHERE position > ? OR size > ?
-) OR at_s < ?
+)
 """
 _Namespaces = dict[str, tuple[int, int | None]]
 
@@ -184,7 +184,7 @@ class Store:
                 _prune(db, now_s)
             # Counting the journal takes some milliseconds.
             if entries >= _PRUNE_ENTRIES_EVERY:
-                db.execute(_PRUNE_JOURNAL, (*self._most, now_s - _ENTRIES_KEPT_S))
+                db.execute(_PRUNE_JOURNAL, self._most)
                 entries = 0
         self._entries = entries
         if due:
@@ -293,14 +293,18 @@ def _point_rows(points: Mapping[int, Mapping[int, Point]]) -> Iterator[tuple[int
             yield (
                 step_s,
                 one.at_s,
-                one.used_bytes,
-                one.high_bytes,
+                _fitting(one.used_bytes),
+                _fitting(one.high_bytes),
                 one.level,
-                one.limit_bytes,
-                one.keys,
-                one.evicted_keys,
-                one.refused_writes,
+                _fitting(one.limit_bytes),
+                _fitting(one.keys),
+                _fitting(one.evicted_keys),
+                _fitting(one.refused_writes),
             )
+
+
+def _fitting(number: int | None) -> int | None:
+    return None if number is None else max(-_MOST_INTEGER, min(_MOST_INTEGER, number))
 
 
 def _json(details: Mapping[str, object]) -> str:
@@ -312,8 +316,14 @@ def _clipped(error: str | None) -> str | None:
 
 
 def _prune(db: sqlite3.Connection, now_s: float) -> None:
-    # What lies ahead was written while the clock was wrong, or the clock is wrong now: it is kept for as long.
+    # Only what is too much goes, what lies furthest from now first. A clock that is wrong once, ahead or behind, so
+    # costs no more rows than were written by it.
     for table, kept in (("points", KEPT_S), ("usages", USAGES_KEPT_S)):
         for step_s, kept_s in kept.items():
-            sql = f"DELETE FROM {table} WHERE resolution_s = ? AND (at_s < ? OR at_s > ?)"  # noqa: S608 - names of ours
-            db.execute(sql, (step_s, now_s - kept_s, now_s + kept_s))
+            [rows] = db.execute(f"SELECT count(*) FROM {table} WHERE resolution_s = ?", (step_s,)).fetchone()  # noqa: S608 - names of ours
+            if rows > (most := kept_s // step_s):
+                db.execute(
+                    f"DELETE FROM {table} WHERE resolution_s = ? AND at_s IN (SELECT at_s FROM {table} "  # noqa: S608 - as above
+                    "WHERE resolution_s = ? ORDER BY abs(at_s - ?) DESC LIMIT ?)",
+                    (step_s, step_s, now_s, rows - most),
+                )
