@@ -148,7 +148,7 @@ def _year(report: Report, folder: Path, repetitions: int) -> None:
         "usages, year": lambda history: history.usages(Span.YEAR),
         "journal, newest 100": lambda history: history.entries(),
         "journal, words that are nowhere": lambda history: history.entries(text="nowhere"),
-        "latest seconds": lambda history: history.latest(wall.now_s - 5),
+        "newest seconds": lambda history: history.newest(history.seconds - 5),
     }
     took: dict[str, list[float]] = {"opening": []}
     for _ in range(max(3, repetitions)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -129,6 +130,19 @@ def test_a_running_governor_tells_a_flood_and_its_end(valkey: Server, tmp_path: 
             assert governor.ends(signal.SIGTERM) == 0
             assert "hunter2" not in governor.log
             assert "Traceback" not in governor.log
+
+
+def test_a_receiver_that_hangs_does_not_hold_up_the_end(valkey: Server, tmp_path: Path) -> None:
+    client = stock(valkey)
+    with http_receiver(hangs=True) as receiver:
+        config = policy(tmp_path, EXAMPLE.read_text() + "\n" + hook("ops", receiver.url) + 'timeout = "30s"\n')
+        with running("--config", config, server=valkey, SIGNING=SECRET) as governor:
+            governor.becomes("healthy")
+            fill_up(client, 0.9, "elsewhere:")
+            assert eventually(lambda: receiver.got, 10.0)
+            began_s = time.monotonic()
+            assert governor.ends(signal.SIGTERM) == 0
+            assert time.monotonic() - began_s < 8.0  # five seconds for what is on its way
 
 
 def test_a_governor_is_not_started_with_a_receiver_that_cannot_be_used(valkey: Server, tmp_path: Path) -> None:

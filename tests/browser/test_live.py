@@ -219,7 +219,7 @@ def test_it_comes_back_when_spillgate_does_and_misses_nothing(valkey: Server, op
         governor.process.send_signal(signal.SIGTERM)  # a killed one may lose its last second
         assert governor.ends() == 0
     expect(page.locator("#link-text")).to_have_text("disconnected")
-    expect(page.locator("#notice")).to_contain_text("No connection to Spillgate since")
+    expect(page.locator("#notice")).to_contain_text("No connection to Spillgate for")
     expect(page.locator("#announcer")).to_have_text(re.compile("disconnected, level"))
     expect(page).to_have_title("disconnected · Spillgate")
     with _start(valkey, *kept) as governor:

@@ -304,6 +304,52 @@ def test_a_restart_tells_nothing_anew(valkey: Server, tmp_path: Path) -> None:
     assert kinds == [["firing level"], [], []]
 
 
+@pytest.mark.parametrize("set_by_s", [0.0, -1800.0, 1800.0])
+def test_refused_writes_are_told_also_after_the_clock_was_set(valkey: Server, watch: Watch, set_by_s: float) -> None:
+    client = valkey.client()
+    watched = watch(valkey, namespaces=PROTECTED)
+    for _ in range(5):
+        watched.look()
+    watched.clock.wall_s += set_by_s
+    watched.look()
+    client.config_set("maxmemory", LIMIT)
+    with suppress(redis.ResponseError):
+        fill(client, "app:tasks:", 1000, 9000, None)
+    with pytest.raises(redis.ResponseError):
+        client.set("app:tasks:last", b"x" * 1_000_000)
+    assert watched.until("firing refused")["severity"] == "critical"
+    watched.clock.wall_s += set_by_s
+    watched.until("recovered refused", 30.0)
+
+
+def test_who_did_not_get_it_is_told_when_it_can_and_nobody_of_the_end_of_what_he_never_heard(
+    valkey: Server, watch: Watch
+) -> None:
+    watched = watch(valkey, namespaces=PROTECTED)
+    watched.look()
+    watched.receiver.answers += [(400, {}), (400, {})]
+    fill_to(valkey.client(), 0.83, "app:tasks:", None)
+    kinds = [kind for _ in range(40) for kind in watched.look(10.0)]
+    assert kinds == ["firing level"] * 3  # at once, after a minute, after two
+    assert [one.status for one in watched.history.deliveries()] == ["delivered", "failed", "failed"]
+    valkey.client().flushdb()
+    watched.until("recovered level", 30.0)
+    watched.receiver.answers += [(400, {})] * 20
+    fill_to(valkey.client(), 0.83, "app:tasks:", None)
+    watched.until("firing level")
+    valkey.client().flushdb()
+    before = len(watched.receiver.got)
+    for _ in range(40):
+        watched.governor.cycle()
+        watched.clock.turn(30.0)
+        watched.alerts.look()
+        assert eventually(lambda: not any(one.waiting for one in watched.alerts.receivers))
+    assert watched.alerts.active == ()
+    assert [got.json["type"] for got in watched.receiver.got[before:] if "recovered" in got.json["type"]] == []
+    assert eventually(lambda: watched.history.deliveries()[0].kind == "recovered")
+    assert watched.history.deliveries()[0].error == "it was never told that this began"
+
+
 def test_a_look_costs_next_to_nothing(valkey: Server, watch: Watch) -> None:
     watched = watch(valkey)
     for _ in range(900):

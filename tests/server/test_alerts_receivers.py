@@ -5,11 +5,13 @@ from __future__ import annotations
 import builtins
 import ssl
 import time
+from dataclasses import replace
 from email import message_from_string
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
+from apprise.plugins import pagerduty
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
@@ -275,6 +277,24 @@ def test_what_apprise_cannot_deliver_is_told_with_its_reason_and_without_secrets
     assert not error.final
     assert caplog.text == ""
     assert "hunter2" not in repr(one)
+
+
+@pytest.mark.parametrize("own", ["", "?region=us", "?dedup=ours&action=trigger"])
+def test_pagerduty_closes_the_incident_that_it_opened(monkeypatch: pytest.MonkeyPatch, own: str) -> None:
+    begun = grave()
+    over = replace(begun, kind=Kind.RECOVERED)
+    both = replace(begun, kind=Kind.DIGEST, key="digest", items=(replace(begun, key="other"), over))
+    with http_receiver(202, 202, 202, 202) as server:
+        monkeypatch.setitem(pagerduty.PAGERDUTY_API_LOOKUP, pagerduty.PagerDutyRegion.US, server.url)
+        one = notify(f"pagerduty://{'a' * 32}@{'b' * 20}{own}")
+        for said in (begun, over, both):
+            one.send(said, "msg_1")
+    events = [(got.json["event_action"], got.json["dedup_key"]) for got in server.got]
+    if "dedup" in own:
+        assert events == [("trigger", "ours")] * 4
+        return
+    assert [action for action, _ in events] == ["trigger", "resolve", "trigger", "resolve"]
+    assert events[0][1] == events[1][1] == events[3][1] != events[2][1]
 
 
 def test_apprise_follows_no_redirect() -> None:

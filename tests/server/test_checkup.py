@@ -39,7 +39,7 @@ def governed(server: Server, **monitor: float) -> Generator[tuple[Governor, Chec
     governor = Governor(policy)
     try:
         governor.cycle()
-        yield governor, Checkup(governor, clock=Clock(monotonic=turned), growth_s=0.0), turned
+        yield governor, Checkup(governor, clock=Clock(monotonic=turned)), turned
     finally:
         governor.close()
 
@@ -143,9 +143,10 @@ def test_the_thread_examines_by_itself_and_ends_in_the_middle(valkey: Server) ->
 def test_a_server_that_goes_away_is_told_and_examined_when_it_is_back(valkey: Server) -> None:
     stock(valkey)
     policy = policy_of(valkey.url)
-    with Governor(policy) as governor, Checkup(governor, first_s=3600.0, growth_s=0.0) as checkup:
+    with Governor(policy) as governor, Checkup(governor, first_s=3600.0) as checkup:
         eventually(lambda: governor.state.assessment)
         valkey.kill()
+        governor.wake()
         eventually(lambda: governor.state.unreadable)
         assert checkup.step() == 60
         valkey.restart()

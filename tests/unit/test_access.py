@@ -60,12 +60,12 @@ def test_after_ten_wrong_tokens_a_minute_an_address_may_not_guess_on() -> None:
     for second in range(10):
         clock.now_s = float(second)
         assert refused(access, request("Bearer wrong")).code == 401
-    refusal = refused(access, request("Bearer wrong"))
-    assert (refusal.code, refusal.headers) == (429, {"Retry_After": "51"})
-    access.check(request("Bearer right"))
-    assert refused(access, request("Bearer wrong", address="192.0.2.2")).code == 401
+    for token in ("wrong", "right"):
+        refusal = refused(access, request(f"Bearer {token}"))
+        assert (refusal.code, refusal.headers) == (429, {"Retry_After": "51"})
+    access.check(request("Bearer right", address="192.0.2.2"))
     clock.now_s = 60.5
-    assert refused(access, request("Bearer wrong")).code == 401
+    access.check(request("Bearer right"))
 
 
 def test_addresses_without_end_take_bounded_memory() -> None:

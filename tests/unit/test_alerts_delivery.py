@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from spillgate.alerts.delivery import Courier, Patience, Undelivered
-from spillgate.alerts.notice import Kind, Notice
+from spillgate.alerts.notice import Kind, Moment, Notice
+from spillgate.alerts.restoring import restored, unheard
 from spillgate.alerts.words import trial
 from spillgate.governor.clock import Clock
 from spillgate.model import Level
+from tests.alerting import Engine, condition
 from tests.servers import eventually
 
 if TYPE_CHECKING:
@@ -210,6 +212,52 @@ def test_at_the_end_what_waits_is_tried_once_more_without_a_pause() -> None:
     post.courier.send(notice("b"))
     assert post.courier.stop(5) == ()
     assert ops.keys == ["a", "b"]
+
+
+def digest(*items: Notice) -> Notice:
+    return replace(notice("digest", kind=Kind.DIGEST), items=items)
+
+
+@pytest.mark.usefixtures("threads_end")
+def test_what_was_told_in_a_digest_is_not_told_again_after_a_restart_and_its_end_is() -> None:
+    post = Post(Listener())
+    post.courier.send(digest(*(notice(f"k{n}") for n in range(7)), notice("k0", kind=Kind.RECOVERED)))
+    post.logged(9)
+    engine = Engine(at_unix_s=post.log[0].at_unix_s + 60)
+    engine.memory = restored(post.log[::-1], engine.at)
+    assert len(engine.memory.sent_s) == 1
+    stand = [condition(f"k{n}") for n in range(6)]
+    assert engine.sees(*stand) == []
+    assert [one[1:] for one in engine.lasts(200, *stand)] == [("recovered", "k6")]
+    post.courier.send(digest(*(notice(f"k{n}", kind=Kind.RECOVERED) for n in range(7))))
+    post.logged(17)
+    assert dict(restored(post.log[::-1], engine.at).tracked) == {}
+    post.courier.stop(5)
+
+
+@pytest.mark.usefixtures("threads_end")
+def test_what_did_not_arrive_is_owed_and_after_a_restart_too() -> None:
+    ops = Listener(fails=[Undelivered("answered 400", final=True)] * 2)
+    post = Post(ops, Listener("other"))
+    post.courier.send(notice("a"))
+    post.courier.send(replace(notice("b"), was=Level.WARNING))
+    post.logged(4)
+    asked: list[dict[str, bool]] = []
+    post.courier.send_again(lambda owed: asked.append(dict(owed)))
+    assert asked == []  # too soon
+    assert unheard(post.log[::-1], Moment(0.0, post.log[-1].at_unix_s)) == {
+        "ops": {"a": False, "b": False},
+        "other": {},
+    }
+    post.courier.send(notice("c"))
+    post.logged(6)
+    post.courier.send_again(lambda owed: asked.append(dict(owed)))
+    assert asked == [{"a": False, "b": True}]
+    post.courier.send(notice("a", kind=Kind.RECOVERED))
+    post.courier.send(notice("b", kind=Kind.RECOVERED))
+    post.logged(10)
+    assert ops.keys == ["c", "b"]
+    post.courier.stop(5)
 
 
 @pytest.mark.usefixtures("threads_end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -217,6 +218,28 @@ def test_reminders_wait_for_the_morning() -> None:
 def test_quiet_hours_are_those_of_the_time_zone(zone: str, *, quiet_at_noon_utc: bool) -> None:
     rules = Rules.of(settings(f'quiet_hours = "22:00-07:00"\ntimezone = "{zone}"').alerts)
     assert rules.quiet(START_S) is quiet_at_noon_utc
+
+
+@pytest.mark.parametrize(
+    ("utc", "is_quiet"),
+    [
+        ("2026-03-28T20:59", False),  # 21:59 in winter
+        ("2026-03-28T21:00", True),
+        ("2026-03-29T00:59", True),  # 01:59, and a minute later it is 03:00
+        ("2026-03-29T01:00", True),
+        ("2026-03-29T04:59", True),  # 06:59 in summer
+        ("2026-03-29T05:00", False),
+        ("2026-10-24T19:59", False),
+        ("2026-10-24T20:00", True),
+        ("2026-10-25T00:30", True),  # 02:30 for the first time
+        ("2026-10-25T01:30", True),  # and for the second
+        ("2026-10-25T05:59", True),
+        ("2026-10-25T06:00", False),
+    ],
+)
+def test_quiet_hours_hold_over_midnight_and_when_the_clocks_change(utc: str, *, is_quiet: bool) -> None:
+    rules = Rules.of(settings('quiet_hours = "22:00-07:00"\ntimezone = "Europe/Berlin"').alerts)
+    assert rules.quiet(datetime.fromisoformat(f"{utc}+00:00").timestamp()) is is_quiet
 
 
 # ---- whatever happens

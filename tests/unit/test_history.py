@@ -131,17 +131,17 @@ class TestPoints:
             assert [point.at_s - NOW_S for point in history.points(Span.DAY, NOW_S + 480)] == [480, 540]
 
     def test_the_latest_are_seconds_that_are_over(self, history: History, wall: Wall) -> None:
-        assert history.latest(0) == ()
+        assert history.newest(0) == ()
         for size in range(4):
             see(history, size)
             wall.now_s += 1
         wall.now_s -= 0.1
-        assert [point.used_bytes for point in history.latest(0)] == [0, 1, 2]
+        assert [point.used_bytes for _, point in history.newest(0)] == [0, 1, 2]
         history.flush()
-        assert [point.used_bytes for point in history.latest(NOW_S + 1)] == [2]
+        assert [point.used_bytes for _, point in history.newest(2)] == [2]
         wall.now_s += 0.1
-        assert [point.used_bytes for point in history.latest(NOW_S + 2)] == [3]
-        assert history.latest(NOW_S + 3) == ()
+        assert [point.used_bytes for _, point in history.newest(3)] == [3]
+        assert history.newest(4) == ()
 
     def test_seconds_that_are_over_are_numbered_as_they_come(self, history: History, wall: Wall) -> None:
         assert (history.newest(0), history.seconds) == ((), 0)
@@ -208,7 +208,6 @@ class TestPoints:
                 assert wall.now_s - span.resolution_s < times[-1] <= wall.now_s
                 if not fails:
                     assert history.points(span)[-1].used_bytes == number
-            assert all(point.at_s <= wall.now_s - 1 for point in history.latest(0))
             newest = history.newest(0)
             assert [n for n, _ in newest] == sorted({n for n, _ in newest})
             assert len({point.at_s for _, point in newest}) == len(newest)

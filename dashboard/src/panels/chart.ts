@@ -305,7 +305,7 @@ function told(point: Point): [string, string][] {
     values.push(["highest", bytes(point.high)]);
   }
   if (point.limit) {
-    values.push(["of the limit", share((point.high ?? point.used) / point.limit)]);
+    values.push(["of the limit", share(point.used / point.limit)]);
   }
   if (point.level !== null) {
     values.push(["level", LEVELS[point.level] ?? "unknown"]);

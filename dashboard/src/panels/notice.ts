@@ -34,7 +34,7 @@ function standingOf(link: Link, state: State | null, ageS: number | null): Stand
     return {
       kind: "lost",
       short: "disconnected",
-      notice: `No connection to Spillgate since ${since}: trying again every few seconds.${shown}`,
+      notice: `No connection to Spillgate for ${since}: trying again every few seconds.${shown}`,
     };
   }
   if (!state) {
@@ -45,7 +45,7 @@ function standingOf(link: Link, state: State | null, ageS: number | null): Stand
     const stopped = state.error === "the governor has stopped";
     const what = stopped
       ? "The governor has stopped: nobody looks after this server."
-      : `The server cannot be read: ${state.error}.`;
+      : `The server cannot be read: ${state.error?.replace(/\.$/, "")}.`;
     return {
       kind: "old",
       short: stopped ? "governor stopped" : "server unreachable",

@@ -53,7 +53,9 @@ function reasonOf(state: State): string {
   return sentence(state.reason ?? "The reason is not known");
 }
 
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+// An address stays as it is.
+const capital = (text: string): string =>
+  /^\S+:\/\//.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
 
 function sentence(text: string): string {
   const begun = capital(text);

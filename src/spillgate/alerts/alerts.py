@@ -5,18 +5,18 @@ import threading
 from collections import deque
 from typing import Self
 
-from spillgate.alerts.conditions import FINDING, RECENT_S, Seen, conditions, situation
+from spillgate.alerts.conditions import FINDING, Seen, conditions, situation
 from spillgate.alerts.delivery import Courier, Patience, ReceiverState
-from spillgate.alerts.engine import Memory, News, Rules, step
+from spillgate.alerts.engine import Memory, News, Rules, again, step
 from spillgate.alerts.notice import Alert, Moment
 from spillgate.alerts.receivers import receivers_of
-from spillgate.alerts.restoring import restored
-from spillgate.alerts.trend import SPAN_S
+from spillgate.alerts.recent import Recent
+from spillgate.alerts.restoring import restored, unheard
 from spillgate.checkup import Checkup
 from spillgate.config import Policy
 from spillgate.errors import ConfigError, MissingExtra
 from spillgate.governor.clock import Clock
-from spillgate.governor.history import History, Point, Span
+from spillgate.governor.history import History
 from spillgate.governor.journal import Entry, Event
 from spillgate.governor.loop import Governor
 
@@ -25,7 +25,7 @@ _SOON_S = 2.0  # after something happened: what follows from it may be known onl
 _APART_S = 0.5
 _MOST_ALARMS = 100
 _STOP_S = 5.0
-_LOGGED = 500
+_LOGGED = 1000
 
 _log = logging.getLogger("spillgate")
 
@@ -61,7 +61,7 @@ class Alerts:
         self._courier = Courier(receivers_of(policy, self._clock), history.delivered, self._clock, patience)
         self._memory = Memory()
         self._begun: Moment | None = None
-        self._points: deque[Point] = deque()
+        self._recent: Recent | None = None
         self._alarms: deque[Entry] = deque(maxlen=_MOST_ALARMS)
         self._read = governor.journal.last_number
         self._failure: str | None = None
@@ -153,13 +153,17 @@ class Alerts:
             self.active = self._memory.active
             for notice in notices:
                 self._courier.send(notice)
+            quiet = self._rules.quiet(now.unix_s)
+            self._courier.send_again(lambda owed: again(self._memory, owed, now, self._rules, quiet=quiet))
 
     def _seen(self, now: Moment) -> Seen:
         if self._begun is None:
             self._begun = now
-            self._memory = restored(self._history.deliveries(_LOGGED), now)
-            earlier = self._history.points(Span.HOUR, now.unix_s - SPAN_S)
-            self._points.extend(one for one in earlier if one.at_s <= now.unix_s - 1)
+            logged = self._history.deliveries(_LOGGED)
+            self._memory = restored(logged, now)
+            self._courier.owe(unheard(logged, now))
+        if self._recent is None:
+            self._recent = Recent(self._history, now)
         entries = self._governor.journal.entries(self._read)
         if entries:
             self._read = entries[-1].number
@@ -172,16 +176,9 @@ class Alerts:
             now=now,
             age_s=max(0.0, self._governor.clock.monotonic() - last),
             entries=tuple(self._alarms),
-            points=self._recent(now),
+            points=self._recent.points(now),
             findings=latest.examination.diagnosis.findings if latest else (),
             history_error=self._history.error,
             failure=self._failure,
             standing=frozenset(one.key for one in self.active),
         )
-
-    def _recent(self, now: Moment) -> tuple[Point, ...]:
-        """The points of the last quarter of an hour; the one under way comes when it is over."""
-        self._points.extend(self._history.latest(self._points[-1].at_s if self._points else now.unix_s - SPAN_S))
-        while self._points and self._points[0].at_s < now.unix_s - max(SPAN_S, RECENT_S):
-            self._points.popleft()
-        return tuple(self._points)

@@ -3,6 +3,9 @@
 What is handed over never waits: neither the governor nor the engine notices a receiver that is slow or down. One notice
 is tried some times, ever further apart, while those behind it wait in their order. When the queue is full the oldest
 goes; when the process ends, what is still waiting gets one try each, as far as the time allows.
+
+What a receiver was not told, it is owed: as soon as it takes something, and else ever less often, it is told what still
+stands of that. What it never heard of is not told to be over.
 """
 
 import logging
@@ -10,7 +13,7 @@ import random
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +25,8 @@ from spillgate.model import Level
 DELIVERED, FAILED, DROPPED = "delivered", "failed", "dropped"
 """How a delivery ends: it arrived; it was tried to the end; it had to go before that."""
 _MOST_WAITING = 100
+_AGAIN_S, _AGAIN_AT_MOST_S = 60.0, 3600.0
+_NEWS = {Kind.FIRING, Kind.REMINDER}
 
 _log = logging.getLogger("spillgate")
 
@@ -136,6 +141,9 @@ class Lane:
         self._stopping = threading.Event()
         self._deadline_s = float("inf")
         self._thread: threading.Thread | None = None
+        self._owed: dict[str, bool] = {}  # by key: whether an earlier word of the same arrived
+        self._failures = 0  # one after the other
+        self._failed_s = 0.0
 
     @property
     def state(self) -> ReceiverState:
@@ -154,6 +162,7 @@ class Lane:
             else:
                 if len(self._waiting) >= _MOST_WAITING:
                     dropped = self._waiting.popleft()
+                    self._note(dropped.notice, DROPPED)
                 self._waiting.append(_Parcel(notice))
                 if self._thread is None:
                     name = f"spillgate-alerts-{self.receiver.name}"
@@ -162,6 +171,20 @@ class Lane:
                 self._changed.notify()
         if dropped is not None:
             self._tell(dropped, DROPPED, "too many were waiting")
+
+    def owe(self, keys: Mapping[str, bool]) -> None:
+        """These were told and did not arrive; of each, whether an earlier word of it did."""
+        with self._changed:
+            self._owed |= keys
+
+    @property
+    def owed(self) -> Mapping[str, bool]:
+        """What it may be told again now: nothing while something is on its way, or too soon after that failed."""
+        with self._changed:
+            if self._waiting or self._carried is not None or self._stopping.is_set():
+                return {}
+            pause_s = min(_AGAIN_AT_MOST_S, _AGAIN_S * 2.0 ** min(self._failures - 1, 30)) if self._failures else 0.0
+            return dict(self._owed) if self._clock.monotonic() >= self._failed_s + pause_s else {}
 
     def hurry(self, deadline_s: float = float("inf")) -> None:
         """Come to an end, without pauses, until ``deadline_s`` of the monotonic clock."""
@@ -185,12 +208,21 @@ class Lane:
 
     def _run(self) -> None:
         while (parcel := self._next()) is not None:
-            delivered = self._carry(parcel)
+            unheard = self._unheard(parcel.notice)
+            delivered = not unheard and self._carry(parcel)
+            status = DELIVERED if delivered else DROPPED if unheard or self._stopping.is_set() else FAILED
             with self._changed:
                 ours, self._carried = self._carried is parcel, None
+                if ours:
+                    self._note(parcel.notice, status)
             if ours:  # else it was given up already
-                status = DELIVERED if delivered else DROPPED if self._stopping.is_set() else FAILED
-                self._tell(parcel, status, None if delivered else parcel.error)
+                error = "it was never told that this began" if unheard else parcel.error
+                self._tell(parcel, status, None if delivered else error)
+
+    def _unheard(self, notice: Notice) -> bool:
+        """Whether it is told the end of what it never heard of."""
+        with self._changed:
+            return notice.kind is Kind.RECOVERED and self._owed.get(notice.key) is False
 
     def _next(self) -> _Parcel | None:
         with self._changed:
@@ -228,7 +260,21 @@ class Lane:
         if error is not None:
             _log.warning("alert %r was not delivered to %s: %s", notice.title, name, error)
         at_s = self._clock.wall()
-        self._report(Delivery(at_s, name, notice.key, notice.kind.value, status, parcel.attempts, error))
+        for one in (*reversed(notice.items), notice):  # of a digest what came and went first: it may stand again
+            self._report(Delivery(at_s, name, one.key, one.kind.value, status, parcel.attempts, error))
+
+    def _note(self, notice: Notice, status: str) -> None:
+        """What it knows after that, and what it is owed; whoever calls holds the lock."""
+        if status == FAILED:
+            self._failures, self._failed_s = self._failures + 1, self._clock.monotonic()
+        elif status == DELIVERED:
+            self._failures = 0
+        for one in reversed(notice.items) if notice.items else (notice,):
+            if status == DELIVERED or one.kind is Kind.RECOVERED:
+                self._owed.pop(one.key, None)
+            elif one.kind in _NEWS:
+                knew = one.kind is Kind.REMINDER or one.was is not None
+                self._owed[one.key] = self._owed.get(one.key, knew)
 
 
 class Courier:
@@ -260,6 +306,18 @@ class Courier:
         """Hand a notice to everybody who wants to know of it; returns at once."""
         for lane in self._lanes:
             if notice.kind is Kind.TEST or notice.peak >= lane.receiver.min_level:
+                lane.put(notice)
+
+    def owe(self, keys: Mapping[str, Mapping[str, bool]]) -> None:
+        """What was told before and did not arrive, by the names of receivers."""
+        for lane in self._lanes:
+            lane.owe(keys.get(lane.receiver.name, {}))
+
+    def send_again(self, notice_of: Callable[[Mapping[str, bool]], Notice | None]) -> None:
+        """Tell each what it is owed, where it may be told now; ``notice_of`` says what is still to be said of it."""
+        for lane in self._lanes:
+            notice = notice_of(owed) if (owed := lane.owed) else None
+            if notice is not None:
                 lane.put(notice)
 
     def replace(self, receivers: Iterable[Receiver]) -> None:

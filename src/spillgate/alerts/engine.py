@@ -162,6 +162,20 @@ def step(memory: Memory, news: News, now: Moment, rules: Rules) -> tuple[Memory,
     return _told(memory, said, now), tuple(notices)
 
 
+def again(memory: Memory, keys: Mapping[str, bool], now: Moment, rules: Rules, *, quiet: bool) -> Notice | None:
+    """What still stands of what was told, but did not arrive; None where nothing does that may be told now.
+
+    Of each key it says whether an earlier word of it did arrive.
+    """
+    wants = [
+        _Want(Kind.REMINDER if knew else Kind.FIRING, replace(one, told=None), one.condition.severity)
+        for key, knew in keys.items()
+        if (one := memory.tracked.get(key)) is not None and one.gone_s is None and one.told is not None
+    ]
+    items = [_notice(want, now, "") for want in sorted(wants, key=_turn) if _heard(want.weight, rules, quiet=quiet)]
+    return _summed_up(items, now) if len(items) > 1 else items[0] if items else None
+
+
 def _forget(memory: Memory, now: Moment) -> Memory:
     """Leave out what is more than an hour old."""
     since = now.monotonic_s - HOUR_S

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 from spillgate.alerts.conditions import title_of
-from spillgate.alerts.delivery import DELIVERED
+from spillgate.alerts.delivery import DELIVERED, DROPPED, FAILED
 from spillgate.alerts.engine import DIGEST_KEY, HOUR_S, Memory, Tracked
 from spillgate.alerts.notice import Condition, Kind, Moment
 from spillgate.governor.history import Delivery
@@ -37,6 +37,25 @@ def restored(deliveries: Iterable[Delivery], now: Moment) -> Memory:
     return Memory(tracked=MappingProxyType(tracked), sent_s=_sent(recent, now))
 
 
+def unheard(deliveries: Iterable[Delivery], now: Moment) -> dict[str, dict[str, bool]]:
+    """By receiver and key, what was told last and did not arrive; of each, whether an earlier word of it did."""
+    found: dict[str, dict[str, bool]] = {}
+    settled: set[tuple[str, str]] = set()
+    for one in deliveries:
+        where = one.receiver, one.key
+        if where in settled or one.key == DIGEST_KEY or not 0 <= now.unix_s - one.at_unix_s <= _OLDEST_S:
+            continue
+        told = one.kind in {Kind.FIRING, Kind.REMINDER}
+        owed = found.setdefault(one.receiver, {})
+        if told and one.status in {FAILED, DROPPED}:
+            owed.setdefault(one.key, False)
+            continue
+        settled.add(where)
+        if told and one.key in owed:
+            owed[one.key] = True
+    return found
+
+
 def _earlier(later: Tracked | None, one: Delivery, now: Moment) -> Tracked:
     """What is told of a key by one more delivery, which was before those looked at so far."""
     ago_s = now.unix_s - one.at_unix_s
@@ -58,7 +77,13 @@ def _earlier(later: Tracked | None, one: Delivery, now: Moment) -> Tracked:
 
 def _sent(recent: list[Delivery], now: Moment) -> tuple[float, ...]:
     """When notices were sent within the last hour: those of the receiver that got most."""
-    last = [one for one in recent if now.unix_s - one.at_unix_s < HOUR_S]
+    digests = {(one.receiver, one.at_unix_s) for one in recent if one.kind == Kind.DIGEST}
+    last = [
+        one
+        for one in recent
+        if now.unix_s - one.at_unix_s < HOUR_S
+        and (one.kind == Kind.DIGEST or (one.receiver, one.at_unix_s) not in digests)  # its items came with it
+    ]
     if not last:
         return ()
     busiest = Counter(one.receiver for one in last).most_common(1)[0][0]

@@ -1,5 +1,6 @@
 """Slack, e-mail, Discord, PagerDuty and everything else that apprise knows, by its URLs (the extra ``alerts``)."""
 
+import hashlib
 import logging
 import re
 import threading
@@ -8,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlencode
 
 from spillgate.alerts.delivery import Undelivered
 from spillgate.alerts.notice import Kind, Notice
@@ -18,6 +19,7 @@ from spillgate.errors import MASK, ConfigError, MissingExtra
 from spillgate.model import Level
 
 _LEAST_SECRET = 4
+_INCIDENTS = "pagerduty"  # it triggers an incident, and another for what is over, unless its URL says which
 _BETWEEN = re.compile(r"[:/?&=@,;#\s]+")
 
 
@@ -55,8 +57,16 @@ class Service:
         Raises:
             Undelivered: the service did not take it.
         """
+        if self.kind != _INCIDENTS:
+            self._hand(self.service, notice)
+            return
+        for one in notice.items or (notice,):  # each opens, and closes, an incident of its own
+            service, _ = _opened(self._incident(one.key))
+            self._hand(service, one)
+
+    def _hand(self, service: Any, notice: Notice) -> None:
         with _heard() as said:
-            taken = self.service.notify(
+            taken = service.notify(
                 body=text(notice, self.sender),
                 title=subject(notice, self.sender),
                 notify_type=_type(notice),
@@ -64,6 +74,13 @@ class Service:
             )
         if not taken:
             raise Undelivered(self._masked(said[-1]) if said else "apprise does not say why")
+
+    def _incident(self, key: str) -> str:
+        """The URL for what is told of one key: what is over closes what it opened, unless the URL says otherwise."""
+        ours = {"action": "map", "dedup": hashlib.sha256(f"{self.sender.name}\n{key}".encode()).hexdigest()}
+        query = self.url.partition("?")[2]
+        more = urlencode({name: value for name, value in ours.items() if name not in parse_qs(query)})
+        return f"{self.url}{'&' if query else '' if self.url.endswith('?') else '?'}{more}"
 
     def _masked(self, line: str) -> str:
         """A line of apprise's log without any part of the URL: which of them are secrets, only the service knows."""

@@ -20,7 +20,6 @@ from spillgate.server.scanning import ScanTable
 
 _ERROR = 0.01  # of the survey, as `spillgate doctor` has it
 _FIRST_S = 5.0
-_GROWTH_S = 2.0
 _END_S = 2.0
 _LOOK_AGAIN_S = 60.0
 # What the cache library's processes publish is found by walking the keys, a thousand in a command.
@@ -60,19 +59,14 @@ class Checkup:
         *,
         clock: Clock | None = None,
         first_s: float = _FIRST_S,
-        growth_s: float = _GROWTH_S,
     ) -> None:
-        """Prepare.
-
-        ``first_s`` is how long after the start to look for the first time, ``growth_s`` how long to watch memory grow.
-        """
+        """Prepare; ``first_s`` is how long after the start to look for the first time."""
         self.latest: Latest | None = None
         self.library: Library | None = None
         self.error: str | None = None
         self._governor = governor
         self._clock = clock or Clock()
         self._first_s = first_s
-        self._growth_s = growth_s
         self._examined_at_s = self._read_at_s = -float("inf")
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -151,16 +145,13 @@ class Checkup:
     def _examine(self) -> None:
         self._examined_at_s = self._clock.monotonic()
         policy = self._governor.state.policy
-        closeness = Closeness(growth_s=self._growth_s, masked=True, wait=self._wait)
+        closeness = Closeness(growth_s=0.0, masked=True)  # how memory grows the governor knows better
         with closing(Gateway(policy.server, ScanTable(policy.namespaces), clock=time.monotonic)) as gateway:
             done = examine(gateway, policy, _ERROR, closeness, self._busy, governed=True)
         if self._busy():  # what was drawn from a part of the keys is no news
             self._examined_at_s = -float("inf")
             return
         self.latest, self.error = Latest(self._clock.wall(), done), None
-
-    def _wait(self, seconds: float) -> None:
-        self._stopping.wait(seconds)
 
     def _read_library(self) -> None:
         self._read_at_s = self._clock.monotonic()

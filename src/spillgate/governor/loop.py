@@ -269,7 +269,7 @@ class Governor:
         if unreadable and self.history is not None:
             self.history.unreadable()
         if self._error != str(error):
-            self._cycle.note(Event.ERROR, f"{error}; the level stays at {self._cycle.level_label}")
+            self._cycle.note(Event.ERROR, f"{str(error).rstrip('.')}; the level stays at {self._cycle.level_label}")
         self._error = str(error)
         self._cycle.watch.look_closely()
 

@@ -44,13 +44,13 @@ class Access:
         if origin is not None and (urlsplit(origin).netloc or origin) not in ours:
             raise Refused(403, f"a page of {origin} may not do this")
         address = request.client.host if request.client else ""
+        self._heed_limit(address)  # before any comparison, or guessing would go on at full speed
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not given.strip():
             raise Refused(
                 401, "this takes the token: Authorization: Bearer $SPILLGATE_TOKEN", WWW_Authenticate="Bearer"
             )
         if not hmac.compare_digest(given.strip().encode("latin-1"), self._token.encode()):
-            self._heed_limit(address)  # of wrong ones alone: behind a proxy all share one address with the right one
             self._note(address)
             raise Refused(401, "that is not the token", WWW_Authenticate='Bearer error="invalid_token"')
 

@@ -117,6 +117,7 @@ class Events:
 
     def _go_to_now(self) -> None:
         """Nobody needs what was before."""
+        self._told = self._known()
         number, second = self._sources.governor.journal.last_number, self._sources.history.seconds
         self._place = self._place._replace(number=number, second=second)
 

@@ -13,7 +13,6 @@ from spillgate.governor.history.files import UnusableError
 from spillgate.governor.history.keeper import Keeper
 from spillgate.governor.history.memory import Memory, Namespaces
 from spillgate.governor.history.model import (
-    SECOND_S,
     Delivery,
     Notice,
     Point,
@@ -206,16 +205,6 @@ class History:
                 before = found.get(at_s)
                 found[at_s] = one if before is None else before.updated_by(one)
         return tuple(found[at_s] for at_s in sorted(found))
-
-    def latest(self, after_s: float) -> tuple[Point, ...]:
-        """The seconds after that which are over, oldest first; from memory, and so an hour back at most."""
-        with self._lock:
-            shelf = self._memory.points[SECOND_S].values
-            if next(reversed(shelf), 0) <= after_s:
-                return ()
-            last = self._wall_clock() - SECOND_S
-            found = [one for at_s, one in shelf.items() if after_s < at_s <= last]
-        return tuple(sorted(found, key=lambda one: one.at_s))
 
     @property
     def seconds(self) -> int:

@@ -73,7 +73,7 @@ def growth(evidence: Evidence) -> Iterator[Finding]:
         severity,
         f"{format_bytes(left)} are left, and memory grows by {size(rate)} a second: the limit is reached in "
         f"{format_duration(seconds)}.",
-        "spillgate run, with what may go in its policy file; or a larger plan",
+        "name what may go in the policy file of spillgate run; or a larger plan",
         numbers={"headroom_bytes": left, "growth_bytes_s": rate, "seconds": seconds},
     )
 

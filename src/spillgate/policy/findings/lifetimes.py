@@ -83,6 +83,8 @@ def _ttl_fix(evidence: Evidence, group: Group) -> str:
         ttl_s = namespace.ttl_s or fixes.DEFAULT_TTL_S
         if not namespace.enforce_ttl:
             return f"where these keys may go: {fixes.namespace_line(namespace, 'enforce_ttl = true')}"
+        if evidence.governed:
+            return f"SET … EX {ttl_s:.0f} when writing; the governor gives each its {format_duration(ttl_s)} meanwhile"
         return f"spillgate run, which gives each its {format_duration(ttl_s)}; or SET … EX {ttl_s:.0f} when writing"
     ttl_s = fixes.round_ttl_s(usual or fixes.DEFAULT_TTL_S)
     written = f"those that may go get a TTL where they are written: SET … EX {ttl_s:.0f}"
