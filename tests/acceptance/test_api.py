@@ -376,7 +376,10 @@ def test_addresses_of_the_table_and_no_others_are_served(governed: Running) -> N
         if endpoint.path == "/api/events":
             continue
         other = "POST" if endpoint.method == "GET" else "GET"
-        assert governed.get(endpoint.path, method=other).code == 405, endpoint.path
+        answer = governed.get(endpoint.path, method=other)
+        assert answer.code == 405, endpoint.path
+        assert json.loads(answer.body)["error"] == f"Method Not Allowed: {other} {endpoint.path}"
+        assert endpoint.method in answer.headers["Allow"]
     assert governed.get("/api").code == governed.get("/api/nothing").code == 404
 
 

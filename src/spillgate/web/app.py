@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -74,7 +75,7 @@ def create_app(sources: Sources, *, host: str, exporter_names: bool = False) -> 
             *page_routes(),
         ],
         middleware=guard if is_loopback(host) else [],
-        exception_handlers={Refused: _refusal},
+        exception_handlers={Refused: _refusal, HTTPException: _http_error},
     )
     app.state.events = api.events
     return app
@@ -90,6 +91,13 @@ def _view_route(endpoint: Endpoint, view: View, governor: Governor) -> Route:
 
 async def _refusal(_: Request, refused: Any) -> Response:
     return answer({"error": str(refused)}, refused.code, **refused.headers)
+
+
+async def _http_error(request: Request, error: Any) -> Response:
+    """What Starlette refuses by itself: an address that there is not, or another method."""
+    text = f"{error.detail}: {request.method} {request.url.path}"
+    headers = {name.replace("-", "_"): value for name, value in (error.headers or {}).items()}
+    return answer({"error": text}, error.status_code, **headers)
 
 
 class _Api:
