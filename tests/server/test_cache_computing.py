@@ -430,9 +430,10 @@ def test_a_forked_child_waits_for_no_thread_of_its_parent(cache: Cache) -> None:
         started = time.monotonic()
         good = messages.set("1", 2) and messages.get_or_set("1", lambda: 3) == 2
         os._exit(0 if good and time.monotonic() - started < 2 else 1)
+    ended = os.waitpid(child, 0)[1]  # before the parent's computation ends: that would write its own value
     over.set()
     thread.join()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert os.waitstatus_to_exitcode(ended) == 0
 
 
 def test_what_was_computed_before_a_clear_is_not_stored_after_it(cache: Cache) -> None:

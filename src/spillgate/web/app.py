@@ -96,7 +96,8 @@ async def _refusal(_: Request, refused: Any) -> Response:
 async def _http_error(request: Request, error: Any) -> Response:
     """What Starlette refuses by itself: an address that there is not, or another method."""
     text = f"{error.detail}: {request.method} {request.url.path}"
-    headers = {name.replace("-", "_"): value for name, value in (error.headers or {}).items()}
+    given: Mapping[str, str] = error.headers or {}
+    headers = {name.replace("-", "_"): value for name, value in given.items()}
     return answer({"error": text}, error.status_code, **headers)
 
 
