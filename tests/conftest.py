@@ -47,6 +47,13 @@ def pytest_configure() -> None:
     settings.load_profile("spillgate")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests in the browser come last: as long as it is open, Playwright's event loop runs in this thread, in which
+    others run theirs.
+    """
+    items.sort(key=lambda item: "browser" in item.path.parts)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Hold `@pytest.mark.requires(...)`."""
     for marker in item.iter_markers("requires"):
