@@ -48,9 +48,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests in the browser come last: as long as it is open, Playwright's event loop runs in this thread, in which
-    others run theirs.
-    """
+    """Let tests in the browser come last: while it is open, Playwright's event loop runs where others run theirs."""
     items.sort(key=lambda item: "browser" in item.path.parts)
 
 
