@@ -199,7 +199,7 @@ def test_it_is_loading(server_factory: ServerFactory, govern: Govern) -> None:
     for _ in range(5):
         governor.cycle()
     assert errors(governor) == [
-        "The server is loading its data set into memory and does not answer commands yet.; the level stays at normal"
+        "The server is loading its data set into memory and does not answer commands yet; the level stays at normal"
     ]
     assert "answers again" not in told(governor)
     eventually(lambda: client.info("persistence")["loading"] == 0, timeout_s=10)
