@@ -42,18 +42,22 @@ class Sweeper:
 
     def forget(self) -> None:
         """Begin anew after a fork: who swept is not in this process."""
-        self._sweeping = False
+        self._sweeping: object = None  # what stands for the work under way
         self._again = False
 
     def begin(self) -> None:
         """Free what there is in the background, and again where that is under way."""
+        # First the wish, then a look who is at it. Who ends says so first, and looks for a wish then (`_work`), so one
+        # of the two sees the other, without a lock. Should both, they take turns by the lock in the server.
         self._again = True
-        if not self._sweeping:
-            self._sweeping = self._hands.take(self._work, always=True, then=self.forget)
+        if self._sweeping is None:
+            self._sweeping = work = object()
+            if not self._hands.take(lambda: self._work(work), always=True, then=lambda: self._given_up(work)):
+                self._given_up(work)
 
     def look(self) -> None:
         """Another process has cleared: should that have ended meanwhile, finish its work in the background."""
-        if not self._sweeping:
+        if self._sweeping is None:
             self._hands.take(self._finish)
 
     def sweep(self, rest: float = 0.0, lock: Lock | None = None, *, spare: bool = True) -> bool:
@@ -97,7 +101,20 @@ class Sweeper:
         if noted == 1:
             self.begin()
 
-    def _work(self) -> None:
+    def _given_up(self, work: object) -> None:
+        if self._sweeping is work:
+            self.forget()
+
+    def _work(self, work: object) -> None:
+        """Sweep until nothing is left, and nobody has cleared in the last moment."""
+        while True:
+            self._work_once()
+            self._sweeping = None
+            if not self._again:
+                return
+            self._sweeping = work
+
+    def _work_once(self) -> None:
         """Sweep until nothing is left; a server that fails is given time."""
         lock = Lock(self._keys.sweeping, _LOCK_S)
         pause_s = _FIRST_PAUSE_S
@@ -112,6 +129,7 @@ class Sweeper:
                     raise
             sleep(pause_s)  # another process is at it, or the server is away
             pause_s *= 2
+        self._again = False  # it goes on, and will see what is left
 
     def _work_alone(self, lock: Lock) -> None:
         while self._again:
