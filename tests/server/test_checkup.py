@@ -95,7 +95,7 @@ def test_plans_that_meter_commands_and_zero_intervals_are_not_examined(valkey: S
         assert "switched off" in (checkup.why_not or "")
 
 
-# In a process of its own: of more than some two dozen namespaces, which all tests of a process share, no more are noted.
+# In a process of its own: only some two dozen namespaces of a process are noted, and tests have many more.
 USER = """
 import sys
 from spillgate import Cache
