@@ -577,7 +577,8 @@ def test_a_census_may_be_left_after_any_step(server: Server, error: float, *, ev
         rows = [*census.namespaces, *census.prefixes]
         assert all(row.keys.low <= row.keys.value <= row.keys.high for row in rows)
         assert census.exact or not any(row.keys.is_exact for row in rows)
-        assert near(census.namespaces[0].keys, tasks, 4)  # one of many looks may be far off
+        if step > 5:  # of fewer runs a look may be far off, now and then
+            assert near(census.namespaces[0].keys, tasks, 4)
     assert looks >= 7
     gateway.close()
 
