@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= 3  # processes that test at the same time: most of it is waiting
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -46,7 +47,7 @@ check: .venv/ready  ## lint, format, types, direction of imports, generated code
 	$(BIN)/python hatch_build.py check
 
 test: page  ## all tests, on real servers
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 sync: .venv/ready  ## write cache/_sync anew from cache/_async
 	$(BIN)/python scripts/unasync.py

@@ -39,7 +39,8 @@ class Terminal:
         self.output = ""
         self.process = subprocess.Popen(
             [sys.executable, "-c", _LAUNCH, *command],
-            env=dict(env) | {"TERM": kind},
+            # its size is that of the terminal, not what its parent's was
+            env={name: value for name, value in env.items() if name not in {"LINES", "COLUMNS"}} | {"TERM": kind},
             stdin=self._theirs,
             stdout=self._theirs,
             stderr=self._theirs,

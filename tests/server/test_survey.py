@@ -167,7 +167,7 @@ def test_a_database_that_is_forbidden_is_told_and_stays_unexplained(server: Serv
     assert survey.partial
     assert survey.notes[0].startswith("database 3 could not be read: ")
     assert len(survey.notes) == 1
-    assert survey.overhead[UNEXPLAINED].value > 1_000_000
+    assert survey.overhead[UNEXPLAINED].value > 900_000  # a little of it may be explained by something else
     assert adds_up(survey)
 
 

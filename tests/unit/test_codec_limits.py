@@ -94,7 +94,7 @@ binary_values = pytest.mark.parametrize(
         [Author(b"x", 1)],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] (it lies about its type)
         {"a": b"x" * 70_000},
     ],
-    ids=lambda value: repr(value)[:30],
+    ids=lambda value: type(value).__name__ if isinstance(value, memoryview) else repr(value)[:30],
 )
 
 

@@ -228,6 +228,8 @@ class AsyncWire:
         finally:
             if not lines.forgotten:
                 self._of_loop.pop(lines.loop, None)
+                for line in lines.idle:
+                    _abort(line.connection)  # the farewell of TLS would wait for the server, in a loop that ends
                 await _hang_up(lines)
                 await asyncio.sleep(0)  # in which the transports close
 
@@ -270,6 +272,12 @@ def _readable(connection: Any) -> bool:
 async def _hang_up(lines: _LoopLines) -> None:
     while lines.idle and not lines.forgotten:
         await lines.idle.pop().connection.disconnect(nowait=True)
+
+
+def _abort(connection: Any) -> None:
+    """Let a connection close as soon as its event loop comes to it; it has nothing left to say."""
+    if connection._writer is not None:  # noqa: SLF001 (there is no other way to it)
+        connection._writer.transport.abort()  # noqa: SLF001
 
 
 def _abandon(connection: Any) -> None:
