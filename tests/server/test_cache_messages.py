@@ -105,7 +105,11 @@ def test_callers_of_views_made_in_place_share_a_computation(server: Server) -> N
     assert made == [1]
 
 
-@pytest.mark.parametrize("given", [Message(1, "secret"), {"a": "secret"}, [], "Message", 5, object()], ids=lambda given: type(given).__name__)
+@pytest.mark.parametrize(
+    "given",
+    [Message(1, "secret"), {"a": "secret"}, [], "Message", 5, object()],
+    ids=["instance", "dict", "list", "name", "number", "object"],
+)
 def test_an_instance_is_no_type(cache: Cache, given: Any) -> None:
     with pytest.raises(
         ConfigError, match=f"'messages' was given an instance of {type(given).__name__} .*: pass the class"
