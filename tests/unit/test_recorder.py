@@ -7,15 +7,16 @@ import threading
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spillgate.cache.recorder import BLIND, LIVES_S, PUBLISH_S
-from spillgate.cache.recording import HASHES, TTLS_S, decode, merge
+from spillgate.cache.recording import HASHES, TTLS_S, Recording, decode, merge
 from spillgate.cache.reuse import BUDGET_BYTES, MOST_TRACKS
 from spillgate.cache.track import Track
-from tests.recording import DAY_S, HandClock, cache_aside, recorder_by, truths_of, zipf_trace
+from tests.recording import DAY_S, Access, HandClock, cache_aside, recorder_by, truths_of, zipf_trace
 
 if TYPE_CHECKING:
     from spillgate.cache.recorder import Recorder
@@ -43,17 +44,40 @@ def test_estimates_from_a_sample_are_near_what_each_ttl_does(
     noted = recorder.snapshot()["n"]
     assert noted.rate < 0.6
     for estimate, truth in zip(noted.curve(), truths_of(trace), strict=True):
-        # From an empty cache on, what is unknown is a miss.
-        assert estimate.hit_ratio * (1 - estimate.unknown) == pytest.approx(truth.hit_ratio, abs=off)
+        assert estimate.cold_hit_ratio == pytest.approx(truth.hit_ratio, abs=off)
         assert estimate.low - 0.01 <= truth.hit_ratio <= estimate.high + 0.01
         assert estimate.keys == pytest.approx(truth.keys, rel=0.1)
         assert estimate.value_bytes == pytest.approx(500 * estimate.keys, rel=0.01)
         assert estimate.writes_per_s * noted.covered_s == pytest.approx(
-            (1 - estimate.unknown - estimate.hit_ratio * (1 - estimate.unknown)) * noted.reads, rel=0.05, abs=5
+            (1 - estimate.hit_ratio) * noted.reads, rel=0.05, abs=5
         )
     distinct = len({access.key for access in trace})
     assert noted.keys / noted.rate == pytest.approx(distinct, rel=0.1)
     assert noted.reads_per_s == pytest.approx(100, rel=0.05)
+
+
+def test_keys_that_are_read_once_are_no_hits_of_any_ttl_however_short_the_recording(clock: HandClock) -> None:
+    trace: list[Access] = []
+    for second in range(1800):
+        trace += [Access(second, f"hot:{second % 100}"), Access(second + 0.5, f"once:{second}")]
+    recorder = recorder_by(clock)
+    cache_aside(recorder.track("n"), clock, trace, ttl_s=600, size=500)
+    for estimate, truth in zip(recorder.snapshot()["n"].curve(), truths_of(trace), strict=True):
+        assert estimate.hit_ratio == pytest.approx(truth.hit_ratio, abs=0.05)
+        assert estimate.low <= estimate.hit_ratio <= estimate.high
+    assert recorder.snapshot()["n"].curve()[-1].unknown > 0.5
+
+
+def test_what_an_older_library_published_is_estimated_without_what_it_did_not_count(clock: HandClock) -> None:
+    recorder = recorder_by(clock)
+    cache_aside(recorder.track("n"), clock, list(zipf_trace(3000, 10_000, per_s=50)), ttl_s=120, size=500)
+    recording = recorder.snapshot()
+    fields = msgspec.to_builtins(recording)
+    older = msgspec.convert([*fields[:3], [[*fields[3][0][:-1]]], *fields[4:]], Recording)
+    assert older["n"].absent is None
+    for one, other in zip(recording["n"].curve(), older["n"].curve(), strict=True):
+        assert one.cold_hit_ratio == pytest.approx(other.cold_hit_ratio, abs=0.05)
+    assert merge([recording, older])["n"].absent is None
 
 
 def test_longer_ttls_never_hit_less(clock: HandClock) -> None:

@@ -5,24 +5,14 @@ Park, Garthwaite, Ahmad, FAST 2015). Times are seconds. What stands for each TTL
 beside the real one, in each of which values live that long (Waldspurger, Saemundsson, Ahmad, Park, USENIX ATC 2017).
 """
 
-import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import msgspec
 
+from spillgate.cache.curve import TTLS_S, Estimate, curve_of
 from spillgate.compression import DamagedFrame, OversizedFrame, Zstd
 from spillgate.keyspace import OWN_PREFIX
-
-# fmt: off
-TTLS_S: Final = (
-    10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700,
-    3600, 5400, 7200, 10_800, 18_000, 28_800, 43_200, 86_400,
-)
-# fmt: on
-"""The TTLs that are looked into: 10 s to a day, in steps that people use, of a third to two thirds of the TTL."""
 
 RECORDINGS: Final = OWN_PREFIX + "recorder:"
 """What the keys of published recordings begin with; then host, process number and a random word follow."""
@@ -37,8 +27,6 @@ LOWEST: Final = 24
 MOST_BYTES: Final = 8192
 """The most that an encoded recording takes; the least read namespaces are left out where it would be more."""
 
-# Student's t for 95 %, with the 7 degrees of freedom of 8 groups.
-_T95: Final = 2.365
 _VERSION: Final = 1
 _PLAIN, _PACKED = bytes((_VERSION << 4,)), bytes((_VERSION << 4 | 1,))
 _MOST_PLAIN_BYTES: Final = 1 << 16
@@ -54,25 +42,6 @@ _Lowest = Annotated[tuple[Count, ...], msgspec.Meta(max_length=LOWEST)]
 
 class UnreadableRecording(ValueError):
     """It is damaged, of another version, or no recording."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What would be with another TTL, in all processes together.
-
-    ``low`` and ``high`` bound the hit ratio: by 95 % for the sampling, and by what was not watched for long enough to
-    tell a hit from a miss, the share ``unknown`` of all reads; ``hit_ratio`` is of the others. ``keys`` and
-    ``value_bytes`` are there at a time on average, names and overhead left out.
-    """
-
-    ttl_s: float
-    hit_ratio: float
-    low: float
-    high: float
-    unknown: float
-    writes_per_s: float
-    keys: float
-    value_bytes: float
 
 
 class Process(msgspec.Struct, frozen=True, array_like=True):
@@ -135,6 +104,8 @@ class Namespace(msgspec.Struct, frozen=True, array_like=True):
     lowest: _Lowest
     """The lowest hashes of sampled keys, and in how many processes each was seen."""
     seen_in: _Lowest
+    absent: Count | None = None
+    """Sampled reads that found nothing; None where an older library published."""
 
     @property
     def reads_per_s(self) -> float:
@@ -147,39 +118,8 @@ class Namespace(msgspec.Struct, frozen=True, array_like=True):
         return sum(self.seen_in) / len(self.seen_in) if self.seen_in else 1.0
 
     def curve(self) -> tuple[Estimate, ...]:
-        """What would be with each TTL of `TTLS_S`, shortest first; nothing where nothing was read.
-
-        Reads are counted exactly and only misses are sampled (as SHARDS-adj does), so it matters little whether the
-        sample has the hottest key. The interval comes from how far groups of sampled keys differ.
-
-        Where several processes use the same keys each sees a part of a key's accesses. Where chance decides which one
-        gets an access, that part looks like the whole in slow motion; so a TTL is looked up ``sharing`` times as long.
-        """
-        if not self.reads or not self.covered_s:
-            return ()
-        seen = [self._seen(number) for number in range(len(TTLS_S))]
-        sharing = max(1.0, self.sharing)
-        return tuple(_estimate(ttl_s, _slowed(seen, ttl_s * sharing), sharing) for ttl_s in TTLS_S)
-
-    def _seen(self, number: int) -> "_Seen":
-        first = sum(self.first[number + 1 :])
-        missed, unknown = self.misses[number] + first, sum(self.first) - first
-        reads = max(self.rate * self.reads, missed + unknown)
-        known = reads - unknown
-        return _Seen(
-            (known - missed) / known if known else 0.0,
-            unknown / reads,
-            self._error(number) / reads,
-            self._per_s((max(0, missed - self.unfilled) + self.updates) / self.rate),
-            self._per_s(self.kept_s[number] / self.rate),
-            self._per_s(self.kept_kb_s[number] / self.rate) * 1024,
-        )
-
-    def _error(self, number: int) -> float:
-        """Half of the interval of sampled misses; a key has at most one in each TTL, and its first."""
-        most = self.covered_s / max(1, self.processes) / TTLS_S[number] + 1
-        squares = min(self.squares[number], most * self.misses[number]) + sum(self.first) + 1
-        return _T95 * math.sqrt((1 - self.rate) * squares * max(1.0, self.sharing))
+        """What would be with each TTL of `TTLS_S`, shortest first; nothing where nothing was read."""
+        return curve_of(self)
 
     def _per_s(self, amount: float) -> float:
         return amount / self.covered_s * self.processes if self.covered_s else 0.0
@@ -336,39 +276,5 @@ def _merged(parts: Sequence[Namespace]) -> Namespace:
         kept_kb_s=spread("kept_kb_s"),
         lowest=tuple(lowest),
         seen_in=tuple(seen[hashed] for hashed in lowest),
-    )
-
-
-class _Seen(NamedTuple):
-    """What processes saw of a TTL. Half the interval of the hit ratio is ``error``; the rest is as of `Estimate`."""
-
-    hit_ratio: float
-    unknown: float
-    error: float
-    writes_per_s: float
-    keys: float
-    value_bytes: float
-
-
-def _slowed(seen: Sequence[_Seen], ttl_s: float) -> _Seen:
-    """What was seen of any TTL, between two of the grid."""
-    ttl_s = min(ttl_s, TTLS_S[-1])
-    after = bisect_left(TTLS_S, ttl_s)
-    if TTLS_S[after] == ttl_s:
-        return seen[after]
-    part = math.log(ttl_s / TTLS_S[after - 1]) / math.log(TTLS_S[after] / TTLS_S[after - 1])
-    return _Seen(*(near + part * (far - near) for near, far in zip(seen[after - 1], seen[after], strict=True)))
-
-
-def _estimate(ttl_s: float, seen: _Seen, sharing: float) -> Estimate:
-    hits = seen.hit_ratio * (1 - seen.unknown)
-    return Estimate(
-        ttl_s,
-        seen.hit_ratio,
-        max(0.0, hits - seen.error),
-        min(1.0, hits + seen.unknown + seen.error),
-        seen.unknown,
-        seen.writes_per_s,
-        seen.keys / sharing,
-        seen.value_bytes / sharing,
+        absent=None if any(part.absent is None for part in parts) else sampled("absent"),
     )

@@ -226,6 +226,7 @@ class Sample:
                 kept_kb_s=rounded(amount / TICKS_PER_S / 1024 for amount in kept_bytes),
                 lowest=tuple(lowest),
                 seen_in=(1,) * len(lowest),
+                absent=round(track.absent_sampled),
             )
 
     def age(self) -> None:
@@ -311,11 +312,15 @@ class Sample:
 
     def _read(self, track: Track, hashed: int, size: int, tick: int) -> None:
         with self._lock:
-            slot = self._slots.find(track.number, hashed)
-            if slot:
+            known = self._slots.find(track.number, hashed)
+            slot = known or self._add(track, hashed, tick)
+            if not slot:
+                return
+            track.absent_sampled += not size
+            if known:
                 self._read_again(track, slot, tick, size)
                 self._weigh(tick)
-            elif slot := self._add(track, hashed, tick):
+            else:
                 self._read_first(track, slot, tick, size)
 
     def _read_first(self, track: Track, slot: int, tick: int, size: int) -> None:

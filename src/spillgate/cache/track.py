@@ -63,9 +63,9 @@ class Track(Blind):
     """
 
     __slots__ = (
-        "_sample", "_seed", "absent", "begun", "compute_s", "computes", "costs", "first", "kept", "kept_bytes",
-        "misses", "name", "number", "quiet", "raised", "raised_at", "reads", "reuse", "since", "sizes", "sliding",
-        "threshold", "unfilled", "updates", "writes",
+        "_sample", "_seed", "absent", "absent_sampled", "begun", "compute_s", "computes", "costs", "first", "kept",
+        "kept_bytes", "misses", "name", "number", "quiet", "raised", "raised_at", "reads", "reuse", "since", "sizes",
+        "sliding", "threshold", "unfilled", "updates", "writes",
     )  # fmt: skip
 
     def __init__(self, name: str, number: int, sample: "Sample", *, sliding: bool) -> None:
@@ -82,7 +82,7 @@ class Track(Blind):
         self.threshold = self.raised = HASHES
         self.begun = self.since = self.raised_at = tick
         self.reads = self.absent = self.writes = self.computes = self.quiet = 0
-        self.compute_s = self.updates = self.unfilled = 0.0
+        self.compute_s = self.updates = self.unfilled = self.absent_sampled = 0.0
         self.costs, self.sizes = _counts(COST_BUCKETS), _counts(SIZE_BUCKETS)
         self.first, self.reuse = _counts(LANES + 1), _counts(LANES + 1)
         self.misses = _counts(LANES * GROUPS)
@@ -152,6 +152,7 @@ class Track(Blind):
         self.quiet = 0
         self.updates *= factor
         self.unfilled *= factor
+        self.absent_sampled *= factor
         for sums in (self.sizes, self.first, self.reuse, self.misses, self.kept, self.kept_bytes):
             scale(sums, factor)
 

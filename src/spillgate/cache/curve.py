@@ -1,0 +1,170 @@
+"""What would be with other TTLs, from what was noted of sampled keys. Pure.
+
+Reads, hits and misses are counted exactly, and what each TTL would make of them is known of sampled keys. So the same
+sample also tells how far it is off: by how its hits, or misses where these are fewer, differ from their share of all
+(the ratio estimator; Cochran, Sampling Techniques, 3rd edition, chapter 6). Of a TTL only misses are sampled (as
+SHARDS-adj does; Waldspurger et al., FAST 2015), so it matters little whether the sample has the hottest key.
+
+Whether the first read of a key would be a hit is not known where the key was not watched for as long as the TTL before.
+Of these reads so many are misses as the steady state has it: keys of which nothing was seen for that long come at the
+rate at which they came once the watch had lasted that long. From an empty cache on, all of them are misses.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from spillgate.cache.recording import Namespace
+
+# fmt: off
+TTLS_S: Final = (
+    10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700,
+    3600, 5400, 7200, 10_800, 18_000, 28_800, 43_200, 86_400,
+)
+# fmt: on
+"""The TTLs that are looked into: 10 s to a day, in steps that people use, of a third to two thirds of the TTL."""
+
+# Student's t for 95 %, with the 7 degrees of freedom of 8 groups.
+_T95: Final = 2.365
+# So few sampled hits or misses tell nothing about how far the sample is off.
+_FEW: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What would be with another TTL, in all processes together.
+
+    ``hit_ratio`` is of the steady state, ``cold_hit_ratio`` from an empty cache on, in as much time as was recorded.
+    ``low`` and ``high`` bound both: by 95 % for the sampling, and by what was not watched for long enough to tell a hit
+    from a miss, the share ``unknown`` of all reads. ``keys`` and ``value_bytes`` are there at a time on average, names
+    and overhead left out.
+    """
+
+    ttl_s: float
+    hit_ratio: float
+    cold_hit_ratio: float
+    low: float
+    high: float
+    unknown: float
+    writes_per_s: float
+    keys: float
+    value_bytes: float
+
+
+class _Seen(NamedTuple):
+    """What processes saw of a TTL. Half the interval of the hit ratio is ``error``; the rest is as of `Estimate`."""
+
+    hit_ratio: float
+    cold_hit_ratio: float
+    warm_hit_ratio: float
+    unknown: float
+    error: float
+    writes_per_s: float
+    keys: float
+    value_bytes: float
+
+
+def curve_of(noted: "Namespace") -> tuple[Estimate, ...]:
+    """What would be with each TTL of `TTLS_S`, shortest first; nothing where nothing was read.
+
+    The interval comes from how far groups of sampled keys differ.
+
+    Where several processes use the same keys each sees a part of a key's accesses. Where chance decides which one gets
+    an access, that part looks like the whole in slow motion; so a TTL is looked up ``sharing`` times as long.
+    """
+    if not noted.reads or not noted.covered_s:
+        return ()
+    seen = list(accumulate((_seen(noted, number) for number in range(len(TTLS_S))), _no_worse))
+    sharing = max(1.0, noted.sharing)
+    return tuple(_estimate(ttl_s, _slowed(seen, ttl_s * sharing), sharing) for ttl_s in TTLS_S)
+
+
+def _seen(noted: "Namespace", number: int) -> _Seen:
+    watched = sum(noted.first[number + 1 :])
+    again = noted.misses[number]
+    unknown = sum(noted.first) - watched
+    reads = max(noted.rate * noted.reads, again + watched + unknown)
+
+    def hit_ratio(missed: float) -> float:
+        return 1 - _adjusted(noted, missed, reads) / reads
+
+    def per_s(amount: float) -> float:
+        return amount / noted.rate / noted.covered_s * noted.processes
+
+    missed = again + watched
+    steady = hit_ratio(missed + _unknown_missed(noted, number, unknown, reads))
+    return _Seen(
+        steady,
+        hit_ratio(missed + unknown),
+        hit_ratio(missed),
+        unknown / reads,
+        _error(noted, number) / reads,
+        per_s(max(0.0, (1 - steady) * reads - noted.unfilled) + noted.updates),
+        per_s(noted.kept_s[number]),
+        per_s(noted.kept_kb_s[number]) * 1024,
+    )
+
+
+def _no_worse(shorter: _Seen, longer: _Seen) -> _Seen:
+    """A longer TTL never hits less; only what is known of it may be less."""
+    return longer._replace(hit_ratio=max(shorter.hit_ratio, longer.hit_ratio))
+
+
+def _adjusted(noted: "Namespace", missed: float, reads: float) -> float:
+    """So many misses of the sample by how the sample's real ones compare with the misses of all keys."""
+    if noted.absent is None:
+        return missed
+    hits = noted.rate * noted.hits
+    misses = max(0.0, reads - hits)
+    if misses <= hits:
+        return min(reads, missed * misses / noted.absent) if noted.absent >= _FEW else missed
+    sampled = reads - noted.absent
+    return max(0.0, reads - (reads - missed) * hits / sampled) if sampled >= _FEW else missed
+
+
+def _unknown_missed(noted: "Namespace", number: int, unknown: float, reads: float) -> float:
+    """How many of the first reads, of which a TTL makes hits or misses nobody saw, are misses in the steady state."""
+    watch_s = noted.covered_s / max(1, noted.processes)
+    longest = bisect_left(TTLS_S, watch_s / 2 + 1e-9) - 1
+    if longest < 0:
+        return unknown
+    place = min(number, longest)
+    came = sum(noted.first[place + 1 :]) / (watch_s - TTLS_S[place])
+    new = min(unknown, came * min(TTLS_S[number], watch_s))
+    repeated = reads - sum(noted.first)
+    return new + (unknown - new) * (min(1.0, noted.misses[number] / repeated) if repeated > 0 else 1.0)
+
+
+def _error(noted: "Namespace", number: int) -> float:
+    """Half of the interval of sampled misses; a key has at most one in each TTL, and its first."""
+    most = noted.covered_s / max(1, noted.processes) / TTLS_S[number] + 1
+    squares = min(noted.squares[number], most * noted.misses[number]) + sum(noted.first) + 1
+    return _T95 * math.sqrt((1 - noted.rate) * squares * max(1.0, noted.sharing))
+
+
+def _slowed(seen: Sequence[_Seen], ttl_s: float) -> _Seen:
+    """What was seen of any TTL, between two of the grid."""
+    ttl_s = min(ttl_s, TTLS_S[-1])
+    after = bisect_left(TTLS_S, ttl_s)
+    if TTLS_S[after] == ttl_s:
+        return seen[after]
+    part = math.log(ttl_s / TTLS_S[after - 1]) / math.log(TTLS_S[after] / TTLS_S[after - 1])
+    return _Seen(*(near + part * (far - near) for near, far in zip(seen[after - 1], seen[after], strict=True)))
+
+
+def _estimate(ttl_s: float, seen: _Seen, sharing: float) -> Estimate:
+    return Estimate(
+        ttl_s,
+        seen.hit_ratio,
+        seen.cold_hit_ratio,
+        max(0.0, seen.cold_hit_ratio - seen.error),
+        min(1.0, seen.warm_hit_ratio + seen.error),
+        seen.unknown,
+        seen.writes_per_s,
+        seen.keys / sharing,
+        seen.value_bytes / sharing,
+    )
