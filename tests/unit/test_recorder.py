@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import threading
 import tracemalloc
 from typing import TYPE_CHECKING, Any
@@ -68,12 +69,37 @@ def test_keys_that_are_read_once_are_no_hits_of_any_ttl_however_short_the_record
     assert recorder.snapshot()["n"].curve()[-1].unknown > 0.5
 
 
+def test_a_hot_key_that_chance_leaves_out_is_noted_all_the_same(clock: HandClock) -> None:
+    """One key in a third of all reads and ten in another third, in each of several places of the hash."""
+    for seed in range(6):
+        rng = random.Random(seed)
+        trace = [
+            Access(
+                place / 20, f"{seed}:" + rng.choice(("hot", f"warm:{rng.randrange(10)}", f"cold:{rng.randrange(9000)}"))
+            )
+            for place in range(40_000)
+        ]
+        recorder = recorder_by(clock)
+        cache_aside(recorder.track("n"), clock, trace, ttl_s=600, size=500)
+        noted = recorder.snapshot()["n"]
+        assert noted.rate < 0.5
+        assert noted.hot is not None
+        assert noted.hot.reads > 0.55 * noted.reads
+        for estimate, truth in zip(noted.curve(), truths_of(trace), strict=True):
+            assert estimate.cold_hit_ratio == pytest.approx(truth.hit_ratio, abs=0.02)
+            assert estimate.keys == pytest.approx(truth.keys, rel=0.12)
+        merged = merge([recorder.snapshot(), recorder.snapshot()])["n"]
+        assert merged.hot is not None
+        assert merged.hot.reads == 2 * noted.hot.reads
+        assert decode(recorder.snapshot().encode())["n"].hot == noted.hot
+
+
 def test_what_an_older_library_published_is_estimated_without_what_it_did_not_count(clock: HandClock) -> None:
     recorder = recorder_by(clock)
     cache_aside(recorder.track("n"), clock, list(zipf_trace(3000, 10_000, per_s=50)), ttl_s=120, size=500)
     recording = recorder.snapshot()
     fields = msgspec.to_builtins(recording)
-    older = msgspec.convert([*fields[:3], [[*fields[3][0][:-1]]], *fields[4:]], Recording)
+    older = msgspec.convert([*fields[:3], [[*fields[3][0][:-2]]], *fields[4:]], Recording)
     assert older["n"].absent is None
     for one, other in zip(recording["n"].curve(), older["n"].curve(), strict=True):
         assert one.cold_hit_ratio == pytest.approx(other.cold_hit_ratio, abs=0.05)
@@ -268,7 +294,8 @@ def test_threads_record_together(clock: HandClock) -> None:
         thread.join()
     noted = recorder.snapshot()["n"]
     assert noted.reads == pytest.approx(16_000, rel=0.01)
-    assert noted.keys == recorder.sample.keys <= recorder.sample.capacity
+    assert noted.hot is not None
+    assert noted.keys + noted.hot.keys == recorder.sample.keys <= recorder.sample.capacity
 
 
 # Over days

@@ -1,9 +1,9 @@
 """What would be with other TTLs, from what was noted of sampled keys. Pure.
 
-Reads, hits and misses are counted exactly, and what each TTL would make of them is known of sampled keys. So the same
-sample also tells how far it is off: by how its hits, or misses where these are fewer, differ from their share of all
-(the ratio estimator; Cochran, Sampling Techniques, 3rd edition, chapter 6). Of a TTL only misses are sampled (as
-SHARDS-adj does; Waldspurger et al., FAST 2015), so it matters little whether the sample has the hottest key.
+Of the few keys that are read most everything is noted, so that chance decides over none of them. The rest is sampled
+by the hashes of keys (SHARDS; Waldspurger et al., FAST 2015). Reads, hits and misses are counted exactly, so the sample
+also tells how far it is off: by how what really happened to its keys differs from what happened to all (ratio and
+regression estimators; Cochran, Sampling Techniques, 3rd edition, chapters 6 and 7).
 
 Whether the first read of a key would be a hit is not known where the key was not watched for as long as the TTL before.
 Of these reads so many are misses as the steady state has it: keys of which nothing was seen for that long come at the
@@ -84,46 +84,93 @@ def curve_of(noted: "Namespace") -> tuple[Estimate, ...]:
 
 
 def _seen(noted: "Namespace", number: int) -> _Seen:
-    watched = sum(noted.first[number + 1 :])
-    again = noted.misses[number]
-    unknown = sum(noted.first) - watched
-    reads = max(noted.rate * noted.reads, again + watched + unknown)
+    sampled, hot = _Part.of(noted), _Part.of_all(noted.hot)
+    steady, cold, warm = (
+        max(0.0, 1 - (one + other) / noted.reads)
+        for one, other in zip(sampled.missed(number), hot.missed(number), strict=True)
+    )
 
-    def hit_ratio(missed: float) -> float:
-        return 1 - _adjusted(noted, missed, reads) / reads
+    def per_s(amount: float, of_hot: float) -> float:
+        return (amount / noted.rate + of_hot) / noted.covered_s * noted.processes
 
-    def per_s(amount: float) -> float:
-        return amount / noted.rate / noted.covered_s * noted.processes
-
-    missed = again + watched
-    steady = hit_ratio(missed + _unknown_missed(noted, number, unknown, reads))
+    unfilled = per_s(noted.unfilled, noted.hot.unfilled if noted.hot else 0)
+    updates = per_s(noted.updates, noted.hot.updates if noted.hot else 0)
     return _Seen(
         steady,
-        hit_ratio(missed + unknown),
-        hit_ratio(missed),
-        unknown / reads,
-        _error(noted, number) / reads,
-        per_s(max(0.0, (1 - steady) * reads - noted.unfilled) + noted.updates),
-        per_s(noted.kept_s[number]),
-        per_s(noted.kept_kb_s[number]) * 1024,
+        cold,
+        warm,
+        (sampled.unknown(number) * sampled.scale + hot.unknown(number)) / noted.reads,
+        _error(noted, number) * sampled.scale / noted.reads,
+        max(0.0, (1 - steady) * noted.reads_per_s - unfilled) + updates,
+        per_s(noted.kept_s[number], noted.hot.kept_s[number] if noted.hot else 0),
+        per_s(noted.kept_kb_s[number], noted.hot.kept_kb_s[number] if noted.hot else 0) * 1024,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some keys of a namespace: ``reads`` of them were noted, of all like them there were ``scale`` times as many.
+
+    ``misses`` are all misses of keys like them, None where they are not known apart.
+    """
+
+    noted: "Namespace | None"
+    reads: float
+    scale: float
+    misses: float | None
+
+    @classmethod
+    def of(cls, noted: "Namespace") -> "_Part":
+        """The sampled keys, but for those that were noted apart."""
+        hot_reads, hot_hits = (noted.hot.reads, noted.hot.hits) if noted.hot else (0, 0)
+        reads = max(0, noted.reads - hot_reads)
+        seen = float(sum(noted.reuse) + sum(noted.first))
+        if noted.absent is None:  # an older library, to which the hottest keys mattered too much
+            seen = max(seen, noted.rate * reads)
+        misses = min(reads, max(0, noted.reads - noted.hits - hot_reads + hot_hits))
+        return cls(noted, seen, reads / seen if seen else 0.0, misses)
+
+    @classmethod
+    def of_all(cls, hot: "Namespace | None") -> "_Part":
+        """Keys that were all noted."""
+        return cls(hot, float(sum(hot.reuse) + sum(hot.first)) if hot else 0.0, 1.0, None)
+
+    def unknown(self, number: int) -> int:
+        """First reads that were not watched for as long as that TTL."""
+        return sum(self.noted.first[: number + 1]) if self.noted else 0
+
+    def missed(self, number: int) -> tuple[float, float, float]:
+        """All misses with a TTL: of the steady state, from an empty cache on, and if all that is unknown are hits."""
+        if self.noted is None:
+            return 0.0, 0.0, 0.0
+        unknown = self.unknown(number)
+        known = self.noted.misses[number] + sum(self.noted.first) - unknown
+        steady = known + _unknown_missed(self.noted, number, unknown, self.reads)
+        return self._all(steady), self._all(known + unknown), self._all(known)
+
+    def _all(self, missed: float) -> float:
+        """So many of these keys' misses, for all: by how their real ones compare with those of all, where known.
+
+        A miss of a TTL is one of all shorter ones. So where fewer miss than really did misses are in proportion, where
+        more do hits are: the coefficients of the regression of the one on the other.
+        """
+        reads = self.reads * self.scale
+        return min(reads, max(0.0, self._adjusted(missed, reads)))
+
+    def _adjusted(self, missed: float, reads: float) -> float:
+        absent = self.noted.absent if self.noted else None
+        if self.misses is not None and absent is not None:
+            found = self.reads - absent
+            if missed <= absent and absent >= _FEW:
+                return missed * self.misses / absent
+            if missed > absent and found >= _FEW:
+                return reads - (self.reads - missed) * (reads - self.misses) / found
+        return missed * self.scale
 
 
 def _no_worse(shorter: _Seen, longer: _Seen) -> _Seen:
     """A longer TTL never hits less; only what is known of it may be less."""
     return longer._replace(hit_ratio=max(shorter.hit_ratio, longer.hit_ratio))
-
-
-def _adjusted(noted: "Namespace", missed: float, reads: float) -> float:
-    """So many misses of the sample by how the sample's real ones compare with the misses of all keys."""
-    if noted.absent is None:
-        return missed
-    hits = noted.rate * noted.hits
-    misses = max(0.0, reads - hits)
-    if misses <= hits:
-        return min(reads, missed * misses / noted.absent) if noted.absent >= _FEW else missed
-    sampled = reads - noted.absent
-    return max(0.0, reads - (reads - missed) * hits / sampled) if sampled >= _FEW else missed
 
 
 def _unknown_missed(noted: "Namespace", number: int, unknown: float, reads: float) -> float:

@@ -106,6 +106,8 @@ class Namespace(msgspec.Struct, frozen=True, array_like=True):
     seen_in: _Lowest
     absent: Count | None = None
     """Sampled reads that found nothing; None where an older library published."""
+    hot: "Namespace | None" = None
+    """The keys of most reads, where all of them were noted apart: part of the totals above, and of none of the sums."""
 
     @property
     def reads_per_s(self) -> float:
@@ -277,4 +279,5 @@ def _merged(parts: Sequence[Namespace]) -> Namespace:
         lowest=tuple(lowest),
         seen_in=tuple(seen[hashed] for hashed in lowest),
         absent=None if any(part.absent is None for part in parts) else sampled("absent"),
+        hot=_merged(hot) if (hot := [part.hot for part in parts if part.hot is not None]) else None,
     )

@@ -2,7 +2,9 @@
 
 A key is sampled if its hash is below its namespace's threshold, so that all accesses of a sampled key are seen and the
 sampled keys stand for all (SHARDS: Waldspurger, Park, Garthwaite, Ahmad, FAST 2015). When the sample is full, the
-namespace with the most keys in it gets a lower threshold; so it does when too many calls take the long way.
+namespace with the most keys in it gets a lower threshold; so it does when too many calls take the long way. The keys
+that are read most are noted whatever their hash, apart from the others: were it for chance, a sample with the hottest
+key would be off one way, and one without it the other.
 
 What is kept of a sampled key is the least that a simulation of each TTL needs: when the value would be gone by it
 (24 times 4 bytes), the last access, the size, and whether a miss waits for its write. A read after that moment is a
@@ -19,25 +21,33 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from spillgate.cache.forking import register
 from spillgate.cache.lanes import LENGTHS, TICKS_PER_S, Lanes
+from spillgate.cache.popular import CELLS, MOST_KEPT, SHIFT, Popular
 from spillgate.cache.recording import HASHES, LOWEST, SIZE_BUCKETS, Namespace
 from spillgate.cache.slots import Slots
 from spillgate.cache.track import GROUPS, LANES, Track, rounded, trimmed
 
 BUDGET_BYTES: Final = 256 * 1024
 MOST_TRACKS: Final = 24
+MOST_HOT_TRACKS: Final = 8
+"""In so many namespaces the keys of most reads are noted apart."""
 _LONGEST: Final = LENGTHS[-1]
 _LATEST: Final = 1 << 31
 _LARGEST: Final = (1 << 32) - 1
 
-# Of the budget, what a namespace takes, what a key takes (see `Slots` for the 14), and the rest.
-_TRACK_BYTES: Final = 3584
+# Of the budget, what a namespace takes, what a key takes (see `Slots` for the 14), and the rest. The number of a hot
+# track is so much above that of its namespace.
+_TRACK_BYTES: Final = 3072
+_HOT_BYTES: Final = 3072 + CELLS + 64
+_HOT: Final = 128
 _KEY_BYTES: Final = 4 * LANES + 3 * 4 + 1 + 14
-_REST_BYTES: Final = 4 * 1024
+_REST_BYTES: Final = 14 * 1024
 
 # So much of the largest namespace's sample stays when there are too many keys ...
-_KEEP: Final = 2 / 3
+_KEEP: Final = 5 / 6
 # ... or when more than one call in so many takes the long way, and that more than so often a second.
 _LONG_SHARE: Final = 16
 _LONG_PER_S: Final = 100
@@ -59,7 +69,7 @@ class Sample:
 
     def __init__(self, clock: Callable[[], float], budget_bytes: int = BUDGET_BYTES) -> None:
         self._clock = clock
-        left_bytes = budget_bytes - MOST_TRACKS * _TRACK_BYTES - _REST_BYTES
+        left_bytes = budget_bytes - MOST_TRACKS * _TRACK_BYTES - MOST_HOT_TRACKS * _HOT_BYTES - _REST_BYTES
         self.capacity = min(max(_FEWEST_KEYS, left_bytes // _KEY_BYTES), 60_000)
         self._tracks: dict[int, Track] = {}
         self._released: list[Track] = []
@@ -80,6 +90,7 @@ class Sample:
         self._last = array("I", (0,)) * (self.capacity + 1)
         self._absent = bytearray(self.capacity + 1)
         self._long, self._weighed_at, self._weighed_calls = 0, 1, 0
+        self._popular = Popular()
         for track in self._tracks.values():
             track.restart(1)
 
@@ -110,7 +121,7 @@ class Sample:
 
     def size_bytes(self) -> int:
         """The memory that it takes, as the interpreter tells."""
-        arrays = (self._last, self._quiet, self._sizes, self._ends, self._absent, self._tracks)
+        arrays = (self._last, self._quiet, self._sizes, self._ends, self._absent, self._tracks, self._popular)
         of_tracks = sum(track.size_bytes() for track in self._tracks.values())
         return self._slots.size_bytes() + sum(item.__sizeof__() for item in arrays) + of_tracks
 
@@ -118,6 +129,14 @@ class Sample:
 
     def read(self, track: Track, hashed: int, size: int) -> None:
         """A value was read; the size is as of `Track.read`."""
+        if track.watched[hashed >> SHIFT]:
+            part = self._part(track, hashed)
+            if part is None:
+                return
+            if part is not track:
+                part.reads += 1
+                part.absent += not size
+            track = part
         tick = int((self._clock() - self._start_s) * TICKS_PER_S) + 1
         slot = self._slots.find(track.number, hashed)
         if size and tick < self._quiet[slot]:  # slot 0 is never quiet
@@ -131,6 +150,9 @@ class Sample:
         tick, number, find, last, quiet = self.tick(), track.number, self._slots.find, self._last, self._quiet
         quick = 0
         for hashed, size in reads:
+            if track.watched[hashed >> SHIFT]:
+                self.read(track, hashed, size)
+                continue
             slot = find(number, hashed)
             if size and tick < quiet[slot]:
                 last[slot] = tick
@@ -141,6 +163,12 @@ class Sample:
 
     def write(self, track: Track, hashed: int, size: int, *, computed: bool) -> None:
         """A value was stored; ``computed`` says that it was because there was none, or soon would be none."""
+        if track.watched[hashed >> SHIFT]:
+            part = self._part(track, hashed)
+            if part is None:
+                return
+            part.writes += part is not track
+            track = part
         tick = int((self._clock() - self._start_s) * TICKS_PER_S) + 1
         slot = self._slots.find(track.number, hashed)
         if self._ends[slot * LANES + LANES - 1] > tick + _FRESH:
@@ -155,6 +183,9 @@ class Sample:
         fresh = tick + _FRESH
         quick = 0
         for hashed, size in writes:
+            if track.watched[hashed >> SHIFT]:
+                self.write(track, hashed, size, computed=False)
+                continue
             slot = find(number, hashed)
             if ends[slot * LANES + LANES - 1] > fresh:
                 last[slot], self._absent[slot] = tick, 0
@@ -167,29 +198,75 @@ class Sample:
         """A value got its whole TTL again."""
         tick = self.tick()
         with self._lock:
-            slot = self._slots.find(track.number, hashed)
-            if slot:
+            part = self._part(track, hashed)
+            slot = self._slots.find(part.number, hashed) if part else 0
+            if slot and part:
                 for lane in self._lanes.gone(slot, tick):
                     self._ends[slot * LANES + lane] = 0
-                self._lanes.prolong(track, slot, tick)
+                self._lanes.prolong(part, slot, tick)
                 self._weigh(tick)
 
     def delete(self, track: Track, hashed: int) -> None:
         """A value was deleted."""
         tick = self.tick()
         with self._lock:
-            slot = self._slots.find(track.number, hashed)
-            if slot:
-                self._drop(track, slot, tick)
+            part = self._part(track, hashed)
+            slot = self._slots.find(part.number, hashed) if part else 0
+            if slot and part:
+                self._drop(part, slot, tick)
                 self._weigh(tick)
 
     def clear(self, track: Track) -> None:
         """All values of a namespace were."""
         tick = self.tick()
         with self._lock:
-            if self._tracks.get(track.number) is track:
-                for slot in self._slots.of(track.number):
-                    self._drop(track, slot, tick)
+            if self._tracks.get(track.number) is not track:
+                return
+            for part in (track, track.hot):
+                if part is not None:
+                    for slot in self._slots.of(part.number):
+                        self._drop(part, slot, tick)
+
+    # Keys that come often
+
+    def notice(self, track: Track, hashed: int, size: int) -> None:
+        """A value was read; now and then one is looked at in this way, to tell which keys come often."""
+        with self._lock:
+            if self._popular.notice((hashed ^ track.seed) & _LARGEST) and self._tracks.get(track.number) is track:
+                self._watch(track, hashed, size, self.tick())
+
+    def _part(self, track: Track, hashed: int) -> Track | None:
+        """The track that a key is noted in; None where it is in no sample."""
+        hot = track.hot
+        if hot is not None and track.watched[hashed >> SHIFT] and self._slots.find(hot.number, hashed):
+            return hot
+        return track if hashed < track.threshold else None
+
+    def _watch(self, track: Track, hashed: int, size: int, tick: int) -> None:
+        """Note a key apart from the sample, from now on."""
+        hot = track.hot
+        if hot is None:
+            if sum(one.hot is not None for one in self._tracks.values()) >= MOST_HOT_TRACKS:
+                return
+            hot = Track(track.name, track.number + _HOT, self, sliding=track.sliding)
+        if self._slots.find(hot.number, hashed) or self._slots.count(hot.number) >= MOST_KEPT:
+            return
+        before = self._slots.find(track.number, hashed)
+        ends = self._ends[before * LANES : (before + 1) * LANES]
+        if before:
+            size = self._sizes[before]
+            self._lanes.settle((track.kept, track.kept_bytes), [before], tick, -1)
+            self._slots.remove([before])
+        slot = self._add(hot, hashed, tick)
+        self._sizes[slot] = min(size, _LARGEST)
+        if before:
+            self._ends[slot * LANES : (slot + 1) * LANES] = ends
+            self._lanes.settle((hot.kept, hot.kept_bytes), [slot], tick, 1)
+        elif size:
+            self._lanes.store(hot, slot, tick, range(LANES))
+        if track.hot is None:
+            track.hot, track.watched = hot, bytearray(CELLS + 1)
+        track.watched[hashed >> SHIFT] = 1
 
     # What is made of it
 
@@ -197,37 +274,41 @@ class Sample:
         """All that is noted of a namespace."""
         tick = self.tick()
         with self._lock:
-            slots = self._up_to_date(track)
-            kept, kept_bytes = track.kept[:], track.kept_bytes[:]
-            self._lanes.settle((kept, kept_bytes), slots, tick, -1)
-            misses, squares = track.missed()
-            lowest = sorted(self._slots.hashes[slot] for slot in slots)[:LOWEST]
-            return Namespace(
-                name=track.name,
-                processes=1,
-                covered_s=(tick - track.since) / TICKS_PER_S,
-                sliding=track.sliding,
-                reads=track.reads,
-                hits=max(0, track.reads - track.absent),
-                writes=track.writes,
-                computes=track.computes,
-                compute_s=track.compute_s,
-                costs=trimmed(track.costs),
-                rate=track.threshold / HASHES,
-                keys=sum(tick - self._last[slot] < _LONGEST for slot in slots),
-                updates=round(track.updates),
-                unfilled=round(track.unfilled),
-                sizes=trimmed(track.sizes),
-                reuse=rounded((track.reuse[0] + track.quiet, *track.reuse[1:])),
-                first=rounded(track.first),
-                misses=rounded(misses),
-                squares=rounded(squares),
-                kept_s=rounded(amount / TICKS_PER_S for amount in kept),
-                kept_kb_s=rounded(amount / TICKS_PER_S / 1024 for amount in kept_bytes),
-                lowest=tuple(lowest),
-                seen_in=(1,) * len(lowest),
-                absent=round(track.absent_sampled),
-            )
+            noted = self._noted(track, tick)
+            return replace(noted, hot=self._noted(track.hot, tick)) if track.hot is not None else noted
+
+    def _noted(self, track: Track, tick: int) -> Namespace:
+        slots = self._up_to_date(track)
+        kept, kept_bytes = track.kept[:], track.kept_bytes[:]
+        self._lanes.settle((kept, kept_bytes), slots, tick, -1)
+        misses, squares = track.missed()
+        lowest = sorted(self._slots.hashes[slot] for slot in slots)[:LOWEST]
+        return Namespace(
+            name=track.name,
+            processes=1,
+            covered_s=(tick - track.since) / TICKS_PER_S,
+            sliding=track.sliding,
+            reads=track.reads,
+            hits=max(0, track.reads - track.absent),
+            writes=track.writes,
+            computes=track.computes,
+            compute_s=track.compute_s,
+            costs=trimmed(track.costs),
+            rate=track.threshold / HASHES,
+            keys=sum(tick - self._last[slot] < _LONGEST for slot in slots),
+            updates=round(track.updates),
+            unfilled=round(track.unfilled),
+            sizes=trimmed(track.sizes),
+            reuse=rounded((track.reuse[0] + track.quiet, *track.reuse[1:])),
+            first=rounded(track.first),
+            misses=rounded(misses),
+            squares=rounded(squares),
+            kept_s=rounded(amount / TICKS_PER_S for amount in kept),
+            kept_kb_s=rounded(amount / TICKS_PER_S / 1024 for amount in kept_bytes),
+            lowest=tuple(lowest),
+            seen_in=(1,) * len(lowest),
+            absent=round(track.absent_sampled),
+        )
 
     def age(self) -> None:
         """Let days gone by weigh less, and sample more keys again where there is room; to be called now and then."""
@@ -243,6 +324,8 @@ class Sample:
                 roomy = 2 * self.keys < self.capacity
                 threshold = min(HASHES, track.threshold * 2) if roomy else track.threshold
                 self._rescale(track, tick, threshold, halve=True)
+                if track.hot is not None:
+                    self._rescale(track.hot, tick, HASHES, halve=True)
 
     def _rescale(self, track: Track, tick: int, threshold: int, *, halve: bool = False) -> None:
         """Change a namespace's threshold. What is noted up to now is brought to its rate; what is to come is at it."""
@@ -282,7 +365,7 @@ class Sample:
         while self._released:
             track = self._released.pop()
             self._tracks.pop(track.number, None)
-            self._slots.remove(self._slots.of(track.number))
+            self._slots.remove(self._slots.of(track.number) + self._slots.of(track.number + _HOT))
 
     def _unused(self, tick: int) -> list[int]:
         """Keys whose values would be gone by any TTL."""

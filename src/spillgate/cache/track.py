@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
+from spillgate.cache.popular import CELLS, EVERY, SHIFT
 from spillgate.cache.recording import COST_BUCKETS, HASHES, SIZE_BUCKETS, TTLS_S
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _MICRO: Final = 1_000_000
 # spread unevenly. Knuth's multiplicative hashing mends that.
 _MIX: Final = 2_654_435_761
 _MASK: Final = HASHES - 1
+_NOBODY: Final = bytearray(CELLS + 1)  # one more for the hash of no key
 
 
 class Blind:
@@ -60,12 +62,15 @@ class Track(Blind):
     """One namespace. Sums are of sampled keys, times of the sample's ticks.
 
     Most calls hash the key, compare, and are done. Two threads that count at once may lose one.
+
+    The few keys of most reads have a track of their own, ``hot``, and are part of none of the sums here but the totals:
+    whether chance picks them would decide everything. ``watched`` is a bitmap of their hashes.
     """
 
     __slots__ = (
-        "_sample", "_seed", "absent", "absent_sampled", "begun", "compute_s", "computes", "costs", "first", "kept",
-        "kept_bytes", "misses", "name", "number", "quiet", "raised", "raised_at", "reads", "reuse", "since", "sizes",
-        "sliding", "threshold", "unfilled", "updates", "writes",
+        "_sample", "absent", "absent_sampled", "begun", "compute_s", "computes", "costs", "first", "hot", "kept",
+        "kept_bytes", "misses", "name", "number", "quiet", "raised", "raised_at", "reads", "reuse", "seed", "since",
+        "sizes", "sliding", "threshold", "unfilled", "updates", "watched", "writes",
     )  # fmt: skip
 
     def __init__(self, name: str, number: int, sample: "Sample", *, sliding: bool) -> None:
@@ -73,13 +78,15 @@ class Track(Blind):
         self.number = number
         self.sliding = sliding
         self._sample = sample
-        self._seed = crc32(name.encode())
+        self.seed = crc32(name.encode())
         self.restart(sample.tick())
 
     def restart(self, tick: int) -> None:
         """Forget everything."""
         # Keys with hashes below ``threshold`` are sampled: since ``begun``, those not below ``raised`` since then.
         self.threshold = self.raised = HASHES
+        self.hot: Track | None = None
+        self.watched = _NOBODY
         self.begun = self.since = self.raised_at = tick
         self.reads = self.absent = self.writes = self.computes = self.quiet = 0
         self.compute_s = self.updates = self.unfilled = self.absent_sampled = 0.0
@@ -96,11 +103,13 @@ class Track(Blind):
         if not size:
             self.absent += 1
         try:
-            hashed = crc32(key.encode(), self._seed) * _MIX & _MASK
+            hashed = crc32(key.encode(), self.seed) * _MIX & _MASK
         except UnicodeEncodeError:  # half a surrogate pair: such a key was never stored
             return
-        if hashed < self.threshold:
+        if hashed < self.threshold or self.watched[hashed >> SHIFT]:
             self._sample.read(self, hashed, size)
+        if self.threshold < HASHES and not self.reads % EVERY:
+            self._sample.notice(self, hashed, size)
 
     def write(self, key: str, size: int, cost_s: float | None = None) -> None:
         """As of `Blind`."""
@@ -110,7 +119,7 @@ class Track(Blind):
             self.compute_s += cost_s
             self.costs[min(int(cost_s * _MICRO).bit_length(), COST_BUCKETS - 1)] += 1
         hashed = self._hashed(key)
-        if hashed < self.threshold:
+        if hashed < self.threshold or self.watched[hashed >> SHIFT]:
             self._sample.write(self, hashed, size, computed=cost_s is not None)
 
     def read_many(self, keys: Sequence[str], sizes: Sequence[int]) -> None:
@@ -120,6 +129,8 @@ class Track(Blind):
         sampled = self._sampled(keys, sizes)
         if sampled:
             self._sample.read_many(self, sampled)
+        if self.threshold < HASHES and self.reads % EVERY < len(keys):
+            self._sample.notice(self, self._hashed(keys[0]), sizes[0])
 
     def write_many(self, keys: Sequence[str], sizes: Sequence[int]) -> None:
         """As of `Blind`."""
@@ -131,13 +142,13 @@ class Track(Blind):
     def renew(self, key: str) -> None:
         """As of `Blind`."""
         hashed = self._hashed(key)
-        if hashed < self.threshold:
+        if hashed < self.threshold or self.watched[hashed >> SHIFT]:
             self._sample.renew(self, hashed)
 
     def delete(self, key: str) -> None:
         """As of `Blind`."""
         hashed = self._hashed(key)
-        if hashed < self.threshold:
+        if hashed < self.threshold or self.watched[hashed >> SHIFT]:
             self._sample.delete(self, hashed)
 
     def clear(self) -> None:
@@ -177,21 +188,24 @@ class Track(Blind):
 
     def size_bytes(self) -> int:
         """The memory that it takes."""
-        own = [getattr(self, name) for name in Track.__slots__ if name != "_sample"]
-        return sys.getsizeof(self) + sum(map(sys.getsizeof, own))
+        own = [getattr(self, name) for name in Track.__slots__ if name not in {"_sample", "hot"}]
+        hot = self.hot.size_bytes() if self.hot is not None else 0
+        return sys.getsizeof(self) + sum(map(sys.getsizeof, own)) + hot
 
     def _sampled(self, keys: Sequence[str], sizes: Sequence[int]) -> list[tuple[int, int]]:
         """Hash and size of those that are sampled."""
-        seed, threshold = self._seed, self.threshold
+        seed, threshold = self.seed, self.threshold
         try:
             hashes = [crc32(key.encode(), seed) * _MIX & _MASK for key in keys]
         except UnicodeEncodeError:
             hashes = [self._hashed(key) for key in keys]
-        return [pair for pair in zip(hashes, sizes, strict=True) if pair[0] < threshold]
+        pairs = zip(hashes, sizes, strict=True)
+        watched = self.watched
+        return [pair for pair in pairs if pair[0] < threshold or watched[pair[0] >> SHIFT]]
 
     def _hashed(self, key: str) -> int:
         try:
-            return crc32(key.encode(), self._seed) * _MIX & _MASK
+            return crc32(key.encode(), self.seed) * _MIX & _MASK
         except UnicodeEncodeError:
             return HASHES
 
