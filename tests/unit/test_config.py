@@ -27,6 +27,7 @@ from spillgate.config import (
     QuietHours,
     Secret,
     ServerSettings,
+    TtlMode,
     Verify,
     WebhookSettings,
     load_policy,
@@ -76,7 +77,7 @@ def test_an_empty_file_gives_the_defaults() -> None:
         verify=Verify.FULL,
     )
     assert parse("").monitor == MonitorSettings(
-        interval_s=30.0, min_interval_s=0.1, commands_per_day=0, checkup_s=3600.0
+        interval_s=30.0, min_interval_s=0.1, commands_per_day=0, checkup_s=3600.0, ttl_mode=TtlMode.ADVISE
     )
     assert parse("").levels == LevelSettings(
         warning=0.6, preventive=0.8, emergency=0.88, critical=1.0, release=0.04, hold_s=15.0
@@ -107,6 +108,7 @@ def test_every_key_of_every_table_is_read() -> None:
         min_interval = "1s"
         commands_per_day = 15000
         checkup = "0s"
+        ttl_mode = "auto"
         [levels]
         warning = 0.5
         preventive = "70%"
@@ -148,6 +150,7 @@ def test_every_key_of_every_table_is_read() -> None:
         priority = 5
         min_ttl = "5m"
         max_ttl = "1h"
+        ttl_mode = "advise"
         emergency_ttl = "4m"
         critical_ttl = "30s"
         enforce_ttl = false
@@ -173,7 +176,9 @@ def test_every_key_of_every_table_is_read() -> None:
             key_file=Path("key.pem"),
             verify=Verify.CA,
         ),
-        MonitorSettings(interval_s=60.0, min_interval_s=1.0, commands_per_day=15_000, checkup_s=0.0),
+        MonitorSettings(
+            interval_s=60.0, min_interval_s=1.0, commands_per_day=15_000, checkup_s=0.0, ttl_mode=TtlMode.AUTO
+        ),
         LevelSettings(warning=0.5, preventive=0.7, emergency=0.8, critical=0.95, release=0.02, hold_s=60.0),
         CacheSettings(timeout_s=0.1, connections=4, failures=5, retry_s=2.0, lock_s=30.0),
         (
@@ -185,6 +190,7 @@ def test_every_key_of_every_table_is_read() -> None:
                 priority=5,
                 min_ttl_s=300.0,
                 max_ttl_s=3_600.0,
+                ttl_mode=TtlMode.ADVISE,
                 emergency_ttl_s=240.0,
                 critical_ttl_s=30.0,
                 enforce_ttl=False,
@@ -250,7 +256,7 @@ def test_written_defaults_are_the_real_ones() -> None:
         + "".join(f"{one.key} = {one.default}\n" for one in SETTINGS if one.table == table and is_toml(one.default))
         for table in ("monitor", "levels", "cache", "alerts")
     )
-    assert len(written.splitlines()) == 4 + 15 + 10
+    assert len(written.splitlines()) == 4 + 16 + 10
     assert parse(written) == Policy()
     derived = "".join(
         f"{one.key} = {one.default}\n" for one in SETTINGS if one.table == "namespace" and is_toml(one.default)
@@ -561,6 +567,25 @@ def test_what_an_address_may_not_say(url: str) -> None:
     assert "expected a URL with no more than a database number (/0) and the options db, username, password" in message
 
 
+def test_ttls_are_left_to_the_governor_but_for_what_is_protected_or_metered_and_sessions_that_do_not_say_so() -> None:
+    kinds = ("clear", "trim", "expired", "shorten", "never")
+
+    def adjustable(monitor: str = "", settings: str = "") -> list[str]:
+        tables = "".join(
+            namespace(
+                f'cleanup = "{kind}"\nttl = "10m"\n{"" if kind == "never" else settings}\npriority = 1', kind, kind
+            )
+            for kind in kinds
+        )
+        return [ns.name for ns in parse(f"[monitor]\n{monitor}\n{tables}").adjustable]
+
+    assert adjustable() == []
+    assert adjustable('ttl_mode = "auto"') == ["clear", "trim", "shorten"]
+    assert adjustable(settings='ttl_mode = "auto"') == ["clear", "trim", "expired", "shorten"]
+    assert adjustable('ttl_mode = "auto"', 'ttl_mode = "advise"') == []
+    assert adjustable('ttl_mode = "auto"\ncommands_per_day = 1000') == []
+
+
 @pytest.mark.parametrize("cleanup", ["never", "expired"])
 def test_a_budget_that_nothing_would_enforce_is_refused(cleanup: str) -> None:
     namespace = f'name = "a"\nkeys = "a:*"\nttl = "1m"\npriority = 1\ncleanup = "{cleanup}"\nbudget = "1MB"'
@@ -652,6 +677,10 @@ MISTAKES = {
     namespace(keys="a[b"): 'namespace[1] "a": keys: the glob "a[b" has a class without its closing "]"',
     namespace('cleanup = "wipe"'): (
         'namespace[1] "a": cleanup: expected one of "clear", "trim", "expired", "shorten", "never", got "wipe"'
+    ),
+    '[monitor]\nttl_mode = "automatic"': 'monitor.ttl_mode: expected one of "advise", "auto", got "automatic"',
+    namespace('ttl = "1m"\nttl_mode = "auto"'): (
+        'namespace[1] "a": ttl_mode: cannot be "auto" with cleanup = "never": what is protected keeps its TTLs'
     ),
     namespace('cleanup = "trim"\npriority = 1'): 'namespace[1] "a": ttl: is required with cleanup = "trim"',
     namespace('cleanup = "trim"\nttl = "1m"'): 'namespace[1] "a": priority: is required with cleanup = "trim"',

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import cast, overload
 
@@ -73,6 +73,10 @@ class Lifetime:
             "tuple[float, float, float]", (policy.max_ttl_s, policy.emergency_ttl_s, policy.critical_ttl_s)
         )
         return cls(policy.ttl_s, max_ttl_s, emergency_ttl_s, critical_ttl_s, policy.jitter, policy.protected)
+
+    def with_ttl(self, ttl_s: float | None) -> "Lifetime":
+        """These, but for another TTL of keys whose writer names none; as they are where it is None."""
+        return self if ttl_s is None else replace(self, ttl_s=ttl_s)
 
     def at(
         self,

@@ -8,9 +8,17 @@ from typing import Annotated
 
 import typer
 
-from spillgate.cli import alerts_commands, dictionary_commands, logs
+from spillgate.cli import (
+    advise_commands,
+    alerts_commands,
+    capacity_commands,
+    dictionary_commands,
+    logs,
+    replay_command,
+    report_commands,
+)
 from spillgate.cli.logs import LogFormat, LogLevel
-from spillgate.cli.options import AsJson, Config, DryRun, Host, Limit, PolicySource, Port, Url, nothing_may_go
+from spillgate.cli.options import AsJson, Config, DryRun, Host, Limit, PolicySource, Port, Url, no_auto, nothing_may_go
 from spillgate.cli.output import Exit, complain, emit, level_exit, show
 from spillgate.cli.serve import Served, run
 from spillgate.errors import ConfigError
@@ -159,6 +167,8 @@ def tick(
 ) -> None:
     """Look once, clean up if that is due, and end: for cron.
 
+    It keeps no memory from one time to the next, so no TTL is adjusted (ttl_mode = "auto"): "spillgate run" does.
+
     The exit code is 1 when the level was preventive or above, also when the cleanup has brought memory down since.
     """
     from spillgate.cli import screens  # noqa: PLC0415 - see output.console
@@ -172,7 +182,7 @@ def tick(
         journal = [{"event": entry.event.value, "message": entry.message, **entry.details} for entry in entries]
         emit(views.snapshot(state) | {"journal": journal})
     elif state.reading is not None:
-        show(screens.overview(state), "", screens.happened(told), nothing_may_go(state.policy))
+        show(screens.overview(state), "", screens.happened(told), nothing_may_go(state.policy), no_auto(state.policy))
     if state.error is not None:
         complain(state.error)
         raise typer.Exit(Exit.UNREACHABLE)
@@ -357,6 +367,12 @@ def doctor(
     source = PolicySource(url, config, limit)
     request = Request(source, exact, error, values, growth, mask, Severity[fail_on.name], as_json)
     raise typer.Exit(examine(request))
+
+
+app.command("advise")(advise_commands.advise)
+app.command("capacity")(capacity_commands.capacity)
+app.command("replay")(replay_command.replay)
+app.command("report")(report_commands.report)
 
 
 @app.command()

@@ -94,3 +94,10 @@ def nothing_may_go(policy: Policy) -> str | None:
     if all(ns.protected for ns in policy.namespaces):
         return "every namespace is protected, so nothing will ever be cleaned up"
     return None
+
+
+def no_auto(policy: Policy) -> str | None:
+    """Why a single cycle adjusts no TTL, where the policy asks for it."""
+    if not policy.automatic:
+        return None
+    return 'ttl_mode = "auto" does nothing here, for a tick keeps no memory: spillgate run adjusts TTLs'

@@ -67,7 +67,13 @@ class _FirstThatFits:
 def status(state: State) -> Iterator[RenderableType]:
     """Everything for one look: how full it is, what fills it, what is not possible here, and what to do next."""
     yield overview(state)
-    for part in (namespaces(state), nothing_may_go(state.policy), missing(state), _labelled("next", advice(state))):
+    for part in (
+        namespaces(state),
+        adjusted(state),
+        nothing_may_go(state.policy),
+        missing(state),
+        _labelled("next", advice(state)),
+    ):
         if part is not None:
             yield ""
             yield part
@@ -204,6 +210,15 @@ def _only(headings: Sequence[str], rows: Iterable[Mapping[str, str]]) -> Table:
     for row in rows:
         table.add_row(*(Text(row[heading]) for heading in headings))
     return table
+
+
+def adjusted(state: State) -> str | None:
+    """The TTLs that a governor has put in the place of the policy file's."""
+    lines = [
+        f"{name}: {format_duration(one.ttl_s)} (the policy file has {format_duration(one.file_s)})"
+        for name, one in state.steering.adjusted.items()
+    ]
+    return _labelled("TTLs", lines) if lines else None
 
 
 def missing(state: State) -> str | None:

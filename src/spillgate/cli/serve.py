@@ -16,6 +16,7 @@ from spillgate.checkup import Checkup
 from spillgate.cli.options import PolicySource, nothing_may_go
 from spillgate.config import Policy
 from spillgate.errors import ConfigError, MissingExtra
+from spillgate.foresight.steering import Adviser
 from spillgate.governor.history import History
 from spillgate.governor.journal import Event
 from spillgate.governor.loop import Governor
@@ -74,6 +75,7 @@ def _bring_up(stack: ExitStack, policy: Policy, options: Served) -> Sources:
     history = stack.enter_context(History(options.history))
     governor = Governor(policy, dry_run=options.dry_run, history=history)
     checkup = stack.enter_context(Checkup(governor))
+    stack.enter_context(Adviser(governor, checkup))
     alerts = stack.enter_context(Alerts(policy, governor, history, checkup))
     return Sources(governor, history, checkup, alerts, token_in(os.environ))
 

@@ -1,20 +1,18 @@
 """The policy: what the policy file, the environment and the command line say, as frozen values."""
 
 from spillgate.config.alerting import AlertSettings, FindingSeverity, QuietHours, Secret, WebhookSettings
+from spillgate.config.choices import Cleanup, Codec, TtlMode, Verify
 from spillgate.config.presets import PRESETS
 from spillgate.config.reading import check_url, load_policy, parse_policy
 from spillgate.config.settings import (
     LISTED,
     SETTINGS,
     CacheSettings,
-    Cleanup,
-    Codec,
     LevelSettings,
     MonitorSettings,
     NamespacePolicy,
     Policy,
     ServerSettings,
-    Verify,
 )
 from spillgate.config.values import Setting
 
@@ -35,6 +33,7 @@ __all__ = [
     "Secret",
     "ServerSettings",
     "Setting",
+    "TtlMode",
     "Verify",
     "WebhookSettings",
     "check_url",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from spillgate.config.alerting import AlertSettings, WebhookSettings, check_address, signing_key
+from spillgate.config.choices import TtlMode
 from spillgate.config.presets import PRESETS
 from spillgate.config.settings import (
     LISTED,
@@ -314,6 +315,8 @@ def _read_namespace(table: _Table) -> NamespacePolicy:
                 raise table.error(key, f'is required with cleanup = "{namespace.cleanup}"')
     if namespace.budget_bytes is not None and namespace.cleanup in {"never", "expired"}:
         raise table.error("budget", f'has no use with cleanup = "{namespace.cleanup}": choose clear, trim or shorten')
+    if namespace.ttl_mode is TtlMode.AUTO and namespace.protected:
+        raise table.error("ttl_mode", 'cannot be "auto" with cleanup = "never": what is protected keeps its TTLs')
     _check_ttls(table, namespace)
     return namespace
 

@@ -7,12 +7,12 @@ together, and `SETTINGS` is the table made of them. Fields hold bytes, seconds a
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, field, fields
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from spillgate.config.alerting import AlertSettings, WebhookSettings, read_level
+from spillgate.config.choices import Cleanup, Codec, TtlMode, Verify
 from spillgate.config.values import (
     Setting,
     read_count,
@@ -42,39 +42,6 @@ MAX_TTL_FACTOR = 4
 DEFAULT_CRITICAL_TTL_S = 60.0
 
 _SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-
-
-class Cleanup(StrEnum):
-    """What emergency cleanup may do to a namespace."""
-
-    CLEAR = "clear"
-    """Delete its keys until the target is reached."""
-    TRIM = "trim"
-    """Delete the longest idle, else the soonest to expire, until the target is reached."""
-    EXPIRED = "expired"
-    """Delete what is past its TTL, and what has no TTL and is idle longer than ``ttl``."""
-    SHORTEN = "shorten"
-    """Cap remaining TTLs at ``emergency_ttl`` (``critical_ttl`` at critical), then trim if pressure stays."""
-    NEVER = "never"
-    """Nothing, at any level."""
-
-
-class Verify(StrEnum):
-    """How far a TLS server's certificate is checked."""
-
-    FULL = "full"
-    """Its chain and its host name."""
-    CA = "ca"
-    """Its chain alone."""
-    NONE = "none"
-    """Not at all."""
-
-
-class Codec(StrEnum):
-    """How the cache library writes a value."""
-
-    MSGPACK = "msgpack"
-    JSON = "json"
 
 
 def _globs(value: object) -> tuple[str, ...]:
@@ -194,6 +161,14 @@ class MonitorSettings:
             'How often the running governor examines the server, as the doctor does, while all is calm; "0s" = never.',
         ),
     )
+    ttl_mode: TtlMode = field(
+        default=TtlMode.ADVISE,
+        metadata=says(
+            "ttl_mode",
+            read_one_of(TtlMode),
+            'Whether each ttl stays as it is here ("advise"), or the governor adjusts it within its bounds ("auto").',
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +245,15 @@ class NamespacePolicy:
         default=None,
         metadata=says("max_ttl", parse_duration, "Most that ttl, and any TTL, may become.", "4 · ttl"),
     )
+    ttl_mode: TtlMode | None = field(
+        default=None,
+        metadata=says(
+            "ttl_mode",
+            read_one_of(TtlMode),
+            "The same for its ttl alone.",
+            'as [monitor] says; "advise" if cleanup = "never" or "expired"',
+        ),
+    )
     emergency_ttl_s: float | None = field(
         default=None, metadata=says("emergency_ttl", parse_duration, "Cap on TTLs at emergency.", "min_ttl")
     )
@@ -344,6 +328,22 @@ class Policy:
     namespaces: tuple[NamespacePolicy, ...] = ()
     alerts: AlertSettings = field(default_factory=AlertSettings)
     webhooks: tuple[WebhookSettings, ...] = ()
+
+    @property
+    def adjustable(self) -> tuple[NamespacePolicy, ...]:
+        """The namespaces whose TTL the governor may adjust: none on a plan that meters commands, for it takes some."""
+        return () if self.monitor.commands_per_day else self.automatic
+
+    @property
+    def automatic(self) -> tuple[NamespacePolicy, ...]:
+        """The namespaces whose TTL is to be adjusted, as the policy has it; of ``expired`` ones those that say so.
+
+        Their live keys are not to be touched, and a session that ends sooner than its TTL says is one that was.
+        """
+        return tuple(ns for ns in self.namespaces if not ns.protected and self._ttl_mode(ns) is TtlMode.AUTO)
+
+    def _ttl_mode(self, ns: NamespacePolicy) -> TtlMode:
+        return ns.ttl_mode or (TtlMode.ADVISE if ns.cleanup is Cleanup.EXPIRED else self.monitor.ttl_mode)
 
 
 _TABLES = {

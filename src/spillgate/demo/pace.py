@@ -35,7 +35,7 @@ def demo_policy(seconds: float) -> Policy:
         policy,
         monitor=replace(policy.monitor, interval_s=min(policy.monitor.interval_s, interval_s)),
         levels=replace(policy.levels, hold_s=min(policy.levels.hold_s, seconds / _HOLDS_A_RUN)),
-        namespaces=tuple(ns if must_live(ns) else _faster(ns, _speed(seconds)) for ns in policy.namespaces),
+        namespaces=tuple(ns if must_live(ns) else faster(ns, _speed(seconds)) for ns in policy.namespaces),
     )
 
 
@@ -56,11 +56,8 @@ def must_live(ns: NamespacePolicy) -> bool:
     return ns.protected or ns.cleanup is Cleanup.EXPIRED
 
 
-def _speed(seconds: float) -> float:
-    return max(1.0, _TOLD_S / seconds)
-
-
-def _faster(ns: NamespacePolicy, factor: float) -> NamespacePolicy:
+def faster(ns: NamespacePolicy, factor: float) -> NamespacePolicy:
+    """A namespace whose TTLs are all so many times shorter."""
     ttls = {
         "ttl_s": ns.ttl_s,
         "min_ttl_s": ns.min_ttl_s,
@@ -69,3 +66,7 @@ def _faster(ns: NamespacePolicy, factor: float) -> NamespacePolicy:
         "critical_ttl_s": ns.critical_ttl_s,
     }
     return replace(ns, **{name: ttl and ttl / factor for name, ttl in ttls.items()})
+
+
+def _speed(seconds: float) -> float:
+    return max(1.0, _TOLD_S / seconds)

@@ -47,7 +47,7 @@ class Cycle:
         history: History | None = None,
     ) -> None:
         """Prepare; the server is not touched before the first refresh."""
-        self.policy = policy
+        self.policy = self.in_force = policy  # as written, and with the TTLs in force
         self.capabilities: Capabilities | None = None
         self.totals = Totals()
         self.watch = Watch(policy, gateway, history)
@@ -235,7 +235,7 @@ class Cycle:
         assert reading is not None  # noqa: S101 - there is an assessment, so there was a reading
         known = Known() if self._by_hand else self._known(level)
         by_hand = self._by_hand
-        return decide(assessment, reading, self.census, self.policy, known, level=level, only=only, by_hand=by_hand)
+        return decide(assessment, reading, self.census, self.in_force, known, level=level, only=only, by_hand=by_hand)
 
     def _carry_out(self, plan: Plan) -> Iterator[Outcome]:
         for outcome in self._cleaner.carry_out(plan):

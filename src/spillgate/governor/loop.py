@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Mapping
 from typing import Self
 
 from spillgate.config import Policy
@@ -12,6 +13,7 @@ from spillgate.governor.cycle import Cycle
 from spillgate.governor.history import History
 from spillgate.governor.journal import Event, Journal
 from spillgate.governor.state import State
+from spillgate.governor.steering import Tuner
 from spillgate.model import Level, Outcome, Plan
 from spillgate.policy.pacing import Pause, least_affordable_s, next_pause
 from spillgate.server.gateway import Gateway
@@ -63,6 +65,8 @@ class Governor:
         self._woken = Woken()
         self._next_policy: Policy | None = None
         self._ended = False
+        self._looping = False
+        self._tuner = Tuner(self.clock, dry_run=dry_run)
         self._meter = CommandMeter(policy.monitor.commands_per_day, self.clock)
         self._adopt(policy)
 
@@ -86,6 +90,7 @@ class Governor:
         )
         if before is not None:
             cycle.take_over(before)
+            self._tuner.steer(cycle, None)
         self._cycle = cycle  # only now: who asks for the state finds the old one, or one that goes on
 
     @property
@@ -107,6 +112,7 @@ class Governor:
             commands=cycle.commands,
             totals=cycle.totals,
             ended=self._ended,
+            steering=self._tuner.steering,
         )
 
     # Life
@@ -157,9 +163,21 @@ class Governor:
         self._next_policy = policy
         self.wake()
 
+    def recommend(self, ttls: Mapping[str, float], hit_ratios: Mapping[str, float | None] | None = None) -> None:
+        """TTLs in seconds that are recommended now, by namespace, for those that the policy leaves to the governor.
+
+        ``hit_ratios`` are those measured lately. What is no longer recommended is not named again. From any thread.
+
+        Raises:
+            ValueError: a TTL is no number of seconds above 0.
+        """
+        self._tuner.recommend(ttls, hit_ratios or {})
+
     def run(self) -> None:
         """Cycle until `stop`."""
+        self._looping = True
         self._cycle.note(Event.STARTED, words.started(self._cycle.policy, dry_run=self.dry_run))
+        self._tell_of_ttl_mode()
         try:
             while not self._stopping.is_set():
                 pause = self.cycle()
@@ -202,7 +220,11 @@ class Governor:
             try:
                 assessment = self._cycle.refresh(woken)
                 read, self._unreadable, self._at_unix_s = True, False, self.clock.wall()
+                if self._looping:
+                    self._tuner.resume(self._cycle, self._gateway.own_keys)
+                self._tuner.steer(self._cycle, assessment.level)
                 self._cycle.govern(assessment)
+                self._tuner.publish(self._cycle, self._gateway.own_keys)
             except ServerError as error:
                 self._fail(error, unreadable=not read or isinstance(error, ServerUnreachable))
                 return self._retry()
@@ -240,6 +262,7 @@ class Governor:
             if apart_s:
                 self._stopping.wait(apart_s)
                 self._cycle.refresh(Woken())
+            self._tuner.look(self._cycle, self._gateway.own_keys)
             return self.state
 
     def _take_over_policy(self) -> None:
@@ -250,6 +273,11 @@ class Governor:
         self._meter.change(policy.monitor.commands_per_day, self._gateway.commands)
         self._adopt(policy, self._cycle)
         self._cycle.note(Event.POLICY, f"policy reloaded: {len(policy.namespaces)} namespaces")
+        self._tell_of_ttl_mode()
+
+    def _tell_of_ttl_mode(self) -> None:
+        if reason := words.unadjusted(self._cycle.policy):
+            self._cycle.note(Event.POLICY, reason)
 
     def _tell_of_history(self) -> None:
         for notice in self.history.notices() if self.history else ():

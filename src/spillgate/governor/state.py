@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from spillgate.config import Policy
 from spillgate.model import Census, Outcome, Reading
 from spillgate.policy.pressure import Assessment
+from spillgate.policy.steering import Steering
 from spillgate.server.capabilities import Capabilities
 
 
@@ -37,7 +38,8 @@ class State:
 
     ``unreadable`` says that the server was not even read; else it was a cleanup that failed.
     ``at_unix_s`` is when the server was last read, ``pause_s`` how long the governor waits until it looks again.
-    ``ended`` says that the loop is over, and with it all looking.
+    ``ended`` says that the loop is over, and with it all looking. ``policy`` is as it was written; ``steering`` tells
+    which TTLs stand in the place of its own.
     """
 
     policy: Policy
@@ -54,6 +56,12 @@ class State:
     commands: int = 0
     totals: Totals = field(default_factory=Totals)
     ended: bool = False
+    steering: Steering = field(default_factory=Steering)
+
+    @property
+    def in_force(self) -> Policy:
+        """The policy with the TTLs in force."""
+        return self.steering.applied_to(self.policy)
 
     @property
     def level_label(self) -> str:

@@ -7,6 +7,7 @@ from spillgate.errors import mask_url
 from spillgate.governor.journal import Event
 from spillgate.model import Action, Census, Level, Outcome, Plan, Reading, Usage
 from spillgate.policy.pressure import Assessment
+from spillgate.policy.steering import Change, Steered
 from spillgate.server.capabilities import Capabilities
 from spillgate.server.scanning import RuleCount
 from spillgate.units import format_bytes, format_duration
@@ -136,6 +137,44 @@ def outcome_details(done: Outcome) -> dict[str, object]:
         "stop": done.stop.value,
         "dry_run": done.dry_run,
     }
+
+
+def unadjusted(policy: Policy) -> str | None:
+    """Why TTLs stay as they are though the policy leaves them to the governor; None where there is nothing to say."""
+    if not policy.automatic or policy.adjustable:
+        return None
+    return 'ttl_mode = "auto" does nothing on a plan that meters commands (commands_per_day): TTLs stay as they are'
+
+
+def ttl_change(change: Change, *, dry_run: bool) -> str:
+    """A TTL that became another."""
+    before, after, file = map(format_duration, (change.before_s, change.after_s, change.file_s))
+    changes = "would change" if dry_run else "changes"
+    back = " of the policy file" if change.after_s == change.file_s else f" (the policy file has {file})"
+    return f"{change.name}: the TTL {changes} from {before} to {after}{back}, because {change.reason}"
+
+
+def change_details(change: Change, *, dry_run: bool) -> dict[str, object]:
+    """The numbers of that."""
+    return {
+        "namespace": change.name,
+        "ttl_before_s": change.before_s,
+        "ttl_s": change.after_s,
+        "ttl_file_s": change.file_s,
+        "reason": change.reason,
+        "dry_run": dry_run,
+    }
+
+
+def resumed(name: str, one: Steered) -> str:
+    """A TTL that another governor has left in force."""
+    ttl, file = format_duration(one.ttl_s), format_duration(one.file_s)
+    return f"{name}: the TTL stays {ttl} (the policy file has {file}), because {one.reason}"
+
+
+def unpublished(error: Exception) -> str:
+    """TTLs that applications do not hear of."""
+    return f"TTLs in force could not be published, so applications write with those of their policy file: {error}"
 
 
 def exhausted(decided: Plan, reading: Reading, census: Census | None) -> str:

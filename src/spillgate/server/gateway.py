@@ -9,6 +9,7 @@ from spillgate.server.capabilities import Capabilities, probe
 from spillgate.server.driver import Driver, PushConnection
 from spillgate.server.facts import Facts
 from spillgate.server.info import parse_fields, parse_reading
+from spillgate.server.own_keys import OwnKeys
 from spillgate.server.pipelined import Pipelined
 from spillgate.server.scanning import Ask, CallBounds, CensusReply, ScanTable, SweepReply
 from spillgate.server.scripted import Scripted
@@ -91,6 +92,11 @@ class Gateway:
     def facts(self) -> Facts:
         """What else the server tells of itself, as far as it is allowed."""
         return Facts(self._driver)
+
+    @property
+    def own_keys(self) -> OwnKeys:
+        """Keys of our own, for those who read the same server."""
+        return OwnKeys(self._driver)
 
     def other(self, database: int) -> "Gateway":
         """The same server's logical database of that number, on a connection of its own that is to be closed."""

@@ -150,7 +150,6 @@ def _lifetimes(policy: NamespacePolicy, usage: Usage | None) -> Document:
     return {
         "patterns": list(policy.keys),
         "protected": policy.protected,
-        "ttl_s": policy.ttl_s,
         "min_ttl_s": policy.min_ttl_s,
         "max_ttl_s": policy.max_ttl_s,
         "emergency_ttl_s": policy.emergency_ttl_s,

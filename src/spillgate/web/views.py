@@ -24,13 +24,19 @@ _LEAST_READINGS = 2
 
 @dataclass(frozen=True, slots=True)
 class NamespaceRow:
-    """What is known of one namespace. ``prefix`` is its first glob up to the wildcard."""
+    """What is known of one namespace.
+
+    ``prefix`` is its first glob up to the wildcard. ``ttl_s`` is the TTL in force, which with ``ttl_mode = "auto"`` may
+    be another than the policy's, for the ``ttl_reason``.
+    """
 
     policy: NamespacePolicy
     prefix: str
     keys: Estimate | None
     bytes: Estimate | None
     no_ttl: Estimate | None
+    ttl_s: float | None = None
+    ttl_reason: str | None = None
 
 
 def status_of(state: State) -> str:
@@ -136,6 +142,7 @@ def namespaces(state: State) -> tuple[NamespaceRow, ...]:
     """The namespaces in the order of the policy."""
     prefixes = _prefixes(state.policy.namespaces)
     usages = {ns.name: state.census.usage(ns.name) if state.census else None for ns in state.policy.namespaces}
+    adjusted = state.steering.adjusted
     return tuple(
         NamespaceRow(
             ns,
@@ -143,6 +150,8 @@ def namespaces(state: State) -> tuple[NamespaceRow, ...]:
             usage.keys if (usage := usages[ns.name]) else None,
             usage.bytes if usage else None,
             usage.no_ttl if usage else None,
+            adjusted[ns.name].ttl_s if ns.name in adjusted else ns.ttl_s,
+            adjusted[ns.name].reason if ns.name in adjusted else None,
         )
         for ns in state.policy.namespaces
     )
@@ -205,6 +214,9 @@ def row(one: NamespaceRow) -> Document:
         "prefix": one.prefix,
         "cleanup": one.policy.cleanup.value,
         "priority": one.policy.priority,
+        "ttl_s": one.ttl_s,
+        "ttl_file_s": one.policy.ttl_s,
+        "ttl_reason": one.ttl_reason,
         "keys": _interval(one.keys),
         "bytes": _interval(one.bytes),
         "no_ttl": _interval(one.no_ttl),

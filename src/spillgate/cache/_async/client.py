@@ -9,6 +9,7 @@ import hiredis
 
 from spillgate.cache.breaker import Breaker
 from spillgate.cache.counters import SERVER, Counters, Event
+from spillgate.cache.in_force import TtlsInForce
 from spillgate.cache.pressure import Pressure
 from spillgate.cache.recorder import Recorder
 from spillgate.cache.waiting import logger
@@ -16,12 +17,14 @@ from spillgate.cache.wire import AsyncWire, NoConnectionFree, Reply
 from spillgate.config import Policy
 from spillgate.errors import OutOfMemory, ServerError, ServerUnreachable
 from spillgate.keyspace import WAKE_CHANNEL
+from spillgate.keyspace.ttls import TTLS_KEY
 from spillgate.model import Level
 
 Command = tuple[str | bytes | int, ...]
 
 _pack: Callable[[Command], bytes] = cast("Any", hiredis).pack_command
 _LOOK = _pack(("INFO", "memory"))
+_TTLS = _pack(("MGET", TTLS_KEY))  # the command that reads values, so that no right is asked for which few users have
 _COMPLAIN_S = 60.0
 _MOST_OWED = 10_000
 
@@ -30,12 +33,13 @@ class AsyncClient:
     """The way to the server that all namespaces of a cache share.
 
     A server that failed some times in a row is given up for a while (`Breaker`). Along with a command that is sent
-    anyway goes a look at the server's memory, once a second at the most (`Pressure`), and about once a minute what the
-    ``recorder`` knows.
+    anyway goes a look at the server's memory, once a second at the most (`Pressure`), and at the TTLs that a governor
+    has changed where it may (`TtlsInForce`), and about once a minute what the ``recorder`` knows.
     """
 
     def __init__(self, policy: Policy, counters: Counters, recorder: Recorder | None = None) -> None:
         self.pressure = Pressure(policy)
+        self.ttls = TtlsInForce(policy)
         self.breaker = Breaker(policy.cache.failures, policy.cache.retry_s)
         self.recorder = recorder
         self._wire = AsyncWire(policy.server, policy.cache)
@@ -66,13 +70,15 @@ class AsyncClient:
         packed = packed_commands((*owed, *commands) if owed else commands)
         count = len(owed) + len(commands)
         looks = self.pressure.claim_look(now_s)
+        asks = looks and self.ttls.asked
         if looks:
-            packed += _LOOK
+            packed += _LOOK + _TTLS if asks else _LOOK
         published = b"" if self.recorder is None or now_s < self.recorder.due_s else self._publication(now_s)
         if published:
             packed += published
         try:
-            replies = await self._wire.exchange(packed, count + looks + bool(published), repeatable=repeatable)
+            more = looks + asks + bool(published)
+            replies = await self._wire.exchange(packed, count + more, repeatable=repeatable)
         except BaseException as error:
             self._owe_again(owed)
             # One that was cancelled after a while would have waited longer: its caller is less patient than we are.
@@ -85,6 +91,8 @@ class AsyncClient:
             logger.info("the server of the cache answers again")
         if published:
             replies.pop()  # whether it was published makes no difference to anybody here
+        if asks:
+            self.ttls.saw(replies.pop())
         if looks:
             self.pressure.saw(replies.pop(), now_s)
         return replies[len(owed) :] if owed else replies

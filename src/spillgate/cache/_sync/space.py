@@ -2,7 +2,7 @@
 """What all views of one namespace share: its keys by generation, its dictionaries, its TTLs, its counters."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from time import time
 from typing import Final
@@ -48,16 +48,18 @@ class Space:
         self.policy = policy
         self.client = client
         self.keys = Keys(prefix_of(policy))
-        self.lifetime = Lifetime.of(policy)
+        self._as_written = Lifetime.of(policy)
+        self._in_force: tuple[Mapping[str, float], Lifetime] = ({}, self._as_written)
         self.counter = counters.of(policy.name)
         recorder = client.recorder
         self.track = BLIND if recorder is None else recorder.track(policy.name, sliding=policy.sliding)
         self.hands = hands
         self.lock_s = lock_s
         self._now: tuple[int, bytes | None] = (0, None)
-        self.dictionaries = Dictionaries(policy.name, self.keys, client, hands, self.lifetime.max_ttl_s)
-        self.trainer = Trainer(policy, self.keys, client, self.dictionaries, self.lifetime.max_ttl_s)
-        self.sweeper = Sweeper(self.keys, client, self.counter, hands, self.lifetime.max_ttl_s)
+        longest_s = self._as_written.max_ttl_s
+        self.dictionaries = Dictionaries(policy.name, self.keys, client, hands, longest_s)
+        self.trainer = Trainer(policy, self.keys, client, self.dictionaries, longest_s)
+        self.sweeper = Sweeper(self.keys, client, self.counter, hands, longest_s)
         self._asks = (self.keys.generation, self.keys.dictionary) if policy.dictionary else (self.keys.generation,)
 
     @property
@@ -65,16 +67,26 @@ class Space:
         """The generation that was last seen."""
         return self._now[0]
 
+    @property
+    def lifetime(self) -> Lifetime:
+        """The TTLs of the policy, with the one that a governor has put in force where it has."""
+        seen, lifetime = self._in_force
+        by_name = self.client.ttls.by_name
+        if by_name is not seen:
+            lifetime = self._as_written.with_ttl(by_name.get(self.policy.name))
+            self._in_force = by_name, lifetime
+        return lifetime
+
     def ttl_ms(self, ttl_s: float | None = None, stale_s: float = 0.0) -> int:
         """The milliseconds that a key written now gets; ``stale_s`` of them are for serving it when it is stale."""
         return next(self.ttls_ms(ttl_s, stale_s))
 
     def ttls_ms(self, ttl_s: float | None = None, stale_s: float = 0.0) -> Iterator[int]:
         """As `ttl_ms`, of as many keys as are written now."""
-        level = self.client.pressure.effective
-        longest_s = self.lifetime.longest(level, ttl_s, stale_s)
-        shortened = longest_s < self.lifetime.longest(Level.NORMAL, ttl_s, stale_s)
-        longest_ms, share = longest_s * 1000, self.lifetime.share
+        level, lifetime = self.client.pressure.effective, self.lifetime
+        longest_s = lifetime.longest(level, ttl_s, stale_s)
+        shortened = longest_s < lifetime.longest(Level.NORMAL, ttl_s, stale_s)
+        longest_ms, share = longest_s * 1000, lifetime.share
         while True:
             if shortened:
                 self.counter.count(Event.SHORTENED)

@@ -1,0 +1,1 @@
+"""Looking ahead: what other TTLs would do, and what will fit."""
