@@ -21,6 +21,7 @@ BENCHMARKS = {
     "page": "how soon the dashboard is painted, and how much of it there is to send",
     "history": "what keeping a history takes of time, CPU and disk",
     "cache": "how fast and how calm the cache library is, beside other libraries",
+    "foresight": "TTLs: what was predicted, beside what a replay measures, and what the advice is worth",
     "capacity": "projections of 2 to 20 times today's objects, loaded and held against what they take",
     "sweep": "a million keys: the worst call on the server, beside another library",
 }

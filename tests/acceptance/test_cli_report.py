@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import stat
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.governing import MB, fill, keys_of
-from tests.programs import GOVERNED, ends_of, fill_up, running, stock, untouched
+from tests.programs import GOVERNED, commands_of, ends_of, fill_up, running, stock, untouched
 from tests.servers import eventually
 
 if TYPE_CHECKING:
@@ -104,13 +105,21 @@ def test_a_bare_server(server: Server, typed: Typed) -> None:
     client.config_set("maxmemory", 0)
     fill(client, "a|b`<script>alert(1)</script>\n\x1b[31m:", 40, 300)
     fill(client, "session:", 40, 100, None)
+    client.set("somebody@example.org", "x" * 2000)
+    client.set("profile:somebody@example.org", "x" * 2000, ex=600)
     before = ends_of(client)
+    client.config_resetstat()
     document = told(typed, server=server, code=0)
+    sizes = sum(calls for name, calls in commands_of(client).items() if name.startswith("cmdstat_memory"))
+    assert 82 <= sizes <= 82 + 5  # each key was looked at once
     assert (document["level"], value(document["risk"])) == ("unknown", None)
     assert {row["bytes"] for row in document["sections"]["protection"]["levels"]} == {None}
     assert "every key is protected" in document["sections"]["cleanup"]["text"][0]
+    assert "somebody" not in json.dumps(document)
+    assert "somebody" in json.dumps(told(typed, "--examples", server=server))
     for form in ("md", "html"):
         ended = typed("report", *AT_ONCE, "--format", form, server=server)
+        assert "somebody" not in ended.stdout
         assert (ended.returncode, ended.stderr) == (0, "")
         assert form == "md" or "<script>" not in ended.stdout  # in Markdown it stands in a span of code
         assert not set(ended.stdout) & {"\x1b", "\x7f"}
@@ -172,7 +181,7 @@ def test_what_cannot_be(typed: Typed, tmp_path: Path, arguments: tuple[str, ...]
 
 
 def test_jinja_may_be_missing(monkeypatch: pytest.MonkeyPatch, typed: Typed, valkey: Server) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     ended = typed("report", *AT_ONCE, server=valkey)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "pip install 'spillgate[report]'" in ended.stderr

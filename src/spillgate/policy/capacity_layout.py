@@ -104,7 +104,7 @@ class Layout:
         """
         encoding, size = key.encoding or "", key.size_bytes or 0
         if self.bucketed:
-            return 4.0 if encoding == "int" else 0.0
+            return 0.0
         around = float(self.allocated(_OBJECT) - _OBJECT)
         old = self.version < (7, 0)
         own = size - ENTRY_BYTES - self._name_bytes(len(key.name)) - _OBJECT

@@ -17,6 +17,8 @@ FIXED, TABLES, ROUNDING, CONNECTIONS = "server and buffers", "hash tables", "not
 """The causes of overhead."""
 
 _MOST_FIT = 1 << 40
+_PASSING_BYTES = 32 * 1024  # buffers of connections come and go, histograms of latencies come
+_LONGER_NAME_BYTES = 8  # numbers in names are longer once there are more: half a block of the allocator
 _NEAR = 16  # so few are tried one by one
 _Z95 = 1.96
 
@@ -91,6 +93,8 @@ def outlook(footing: Footing, counts: Mapping[str, float], connections: int | No
     open_then = footing.connections if connections is None else connections
     more_connections = (open_then - footing.connections) * footing.per_connection
     certain = footing.used_bytes + (then_tables - now_tables) + (beyond["then"] - beyond["now"]) + more_connections
+    if any(then[name] != count for name, count in footing.counts.items()):
+        changed = Estimate.total([changed, _even(_PASSING_BYTES)])
     total = Estimate(*(max(0.0, certain + end) for end in (changed.value, changed.low, changed.high)))
     overhead = {
         TABLES: then_tables,
@@ -117,6 +121,7 @@ def _changed(holding: Holding, then: float, error: float) -> Estimate:
         Estimate(0, (now.value - now.high) * size.value, (now.value - now.low) * size.value),
         _even(_chance(holding, more)),
         _even(error * abs(value)),
+        Estimate(0, 0, max(0.0, more) * _LONGER_NAME_BYTES),
     ]
     return Estimate.total(parts)
 

@@ -11,7 +11,7 @@ from spillgate.cache.recording import Recording, read_recordings
 from spillgate.census.evidence import Closeness
 from spillgate.checkup import Examination, examine
 from spillgate.config import Policy
-from spillgate.errors import BudgetExhausted, ConfigError, LimitUnknown, ServerError, ServerUnreachable
+from spillgate.errors import BudgetExhausted, ConfigError, LimitUnknown, ServerError
 from spillgate.foresight import advising, growing
 from spillgate.foresight.growing_history import opened
 from spillgate.foresight.growing_scales import USUAL, Scale, feature_named
@@ -24,6 +24,7 @@ from spillgate.policy.plan import Known
 from spillgate.policy.pressure import Assessment, FillRates, assess, find_limits, threshold
 from spillgate.policy.ttl import TtlPlan
 from spillgate.report.deployment import Deployment
+from spillgate.report.masking import capacity_without_names, renaming, without_names
 from spillgate.report.past import Past, past_of
 from spillgate.server.capabilities import Capabilities
 from spillgate.server.driver import Driver
@@ -33,8 +34,8 @@ _MOST_ENTRIES = 20_000  # the journal keeps no more
 DEFAULT_PAST_S = 7 * 86_400.0
 """How far back to look where there was no report before, and nobody said."""
 
-# The user's own tables: so many objects at once, as the three risks have them. Messages are those of one TTL (30 m) of
-# a day that is written in its busiest hour to a sixth; the rest is what their estimates of memory are made of.
+# Objects at once at each of the three risks of the deployment that the reference policy is for: the upper ends of what
+# it estimates, and all messages of a day, which is more than their TTL keeps.
 REFERENCE_SCALES = {
     "low: 50 users, 1,000 messages a day, light voice": {
         "users": 50,
@@ -100,7 +101,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Everything that a report is made of. ``unreachable`` says that the server was lost on the way.
+    """Everything that a report is made of.
 
     ``assessment`` is None where no limit is known. ``in_force`` are TTLs that stand in place of the policy's.
     """
@@ -120,7 +121,6 @@ class Gathered:
     in_force: dict[str, InForce] = field(default_factory=dict[str, InForce])
     seconds: float = 0.0
     commands: int = 0
-    unreachable: bool = False
 
 
 def gather(
@@ -154,7 +154,6 @@ class _Gathering:
     ) -> None:
         self._gateway, self._policy, self._request = gateway, policy, request
         self._wall_clock, self._tell = wall_clock, tell
-        self._unreachable = False
 
     def all(self) -> Gathered:
         began_s = time.monotonic()
@@ -189,7 +188,6 @@ class _Gathering:
             in_force={} if isinstance(in_force, Missing) else in_force,
             seconds=time.monotonic() - began_s,
             commands=gateway.commands,
-            unreachable=self._unreachable,
         )
 
     def _try(self, ask: Callable[[], T]) -> T | Missing:
@@ -197,7 +195,6 @@ class _Gathering:
         try:
             return ask()
         except (ServerError, BudgetExhausted) as error:
-            self._unreachable = self._unreachable or isinstance(error, ServerUnreachable)
             return Missing(str(error).rstrip("."))
 
     def _writes(self, history: History | None) -> bool:
@@ -235,13 +232,17 @@ class _Gathering:
 
     def _advise(self, done: Examination, recording: Recording | Missing) -> TtlPlan:
         seen = None if isinstance(recording, Missing) else recording
-        return advising.advise(self._policy, done.evidence.survey, seen)
+        plan = advising.advise(self._policy, done.evidence.survey, seen)
+        return plan if self._request.examples else without_names(plan, renaming(self._policy, done.evidence.survey))
 
     def _capacity(self, done: Examination, history: History | None, scales: Iterable[Scale]) -> Capacity:
         evidence = done.evidence
         found = (evidence.elements or {}).items()
         counted = {name: one.count for (number, name), one in found if number == evidence.own}
-        return growing.capacity(self._policy, evidence.survey, history, scales, growing.Looks(counted))
+        found = growing.capacity(self._policy, evidence.survey, history, scales, growing.Looks(counted))
+        if self._request.examples:
+            return found
+        return capacity_without_names(found, renaming(self._policy, evidence.survey))
 
     def _scenarios(self, done: Examination, history: History | None) -> Capacity | Missing:
         """The user's three risks, where the server has such data."""

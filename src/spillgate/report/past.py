@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
@@ -86,8 +86,6 @@ class Past:
     changes: tuple[Entry, ...]
     evicted_keys: int | None
     refused_writes: int | None
-    entries: int = 0
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def highest(self) -> Point | None:
@@ -138,7 +136,6 @@ def past_of(
         changes=tuple(entry for entry in within if "ttl_before_s" in entry.details),
         evicted_keys=_sum(point.evicted_keys for point in told),
         refused_writes=_sum(point.refused_writes for point in told),
-        entries=len(within),
     )
 
 

@@ -97,8 +97,10 @@ def _rest(rows: Iterable[Row]) -> Words:
 
 def _causes(survey: Survey, rows: Rows) -> Iterator[tuple[Cell, ...]]:
     used = survey.used_bytes
-    yield _cause("data in namespaces", total(row.bytes for row in rows.namespaces), used)
-    yield _cause("data of other keys", total(row.bytes for row in rows.prefixes), used)
+    if rows.namespaces:
+        yield _cause("data in namespaces", total(row.bytes for row in rows.namespaces), used)
+    others = "data of other keys" if rows.namespaces else "data"
+    yield _cause(others, total(row.bytes for row in rows.prefixes), used)
     for cause, size in survey.overhead.items():
         if size.value or not size.is_exact:
             yield _cause(cause, size, used, _UNEXPLAINED if cause == UNEXPLAINED else "")

@@ -26,7 +26,7 @@ from spillgate.report.model import (
 )
 from spillgate.report.risk import TONES
 from spillgate.report.sections.shared import LEVEL_TONES, marks, unknown_because
-from spillgate.units import format_bytes, format_share
+from spillgate.units import format_bytes, format_duration, format_share
 
 _FEATURES = (
     Column("name", "Feature"),
@@ -72,7 +72,7 @@ def section(seen: Gathered) -> Section:
     else:
         features = tuple(map(_feature, capacity.features[:_MOST_FEATURES]))
         blocks += [
-            Facts("growth", tuple(_growth(capacity)), "Growth"),
+            Facts("growth", tuple(_growth(seen, capacity)), "Growth"),
             Table("features", _FEATURES, features, "By feature", _fit(capacity)),
             _scales(seen, capacity.projections, "scales", "With more of everything"),
         ]
@@ -85,7 +85,8 @@ def section(seen: Gathered) -> Section:
 
 
 _RISK_NOTE = say(
-    "Shares of the limit, and the activity that they stand for, are assumptions; what is projected is not."
+    "Shares of the limit, activity and objects at once are assumptions. What they would take here goes by the objects "
+    "that are here, or by the sizes that section 13 lists."
 )
 
 
@@ -97,17 +98,30 @@ def _fit(capacity: Capacity) -> Words:
     return say(said)
 
 
-def _growth(capacity: Capacity) -> Iterator[Fact]:
+def _growth(seen: Gathered, capacity: Capacity) -> Iterator[Fact]:
     grows = wording.size(capacity.growth_bytes_day, capacity.growth_reason)
     if capacity.growth_bytes_day is not None:
         grows = Cell((*grows.words, *say(" a day")), grows.value, grows.tone, capacity.growth_reason)
     yield Fact("growth_bytes_day", "Memory grows by", grows)
+    yield Fact("watched_bytes_s", "While it was watched", _watched(seen))
     for level, left in capacity.time_to.items():
         reason = capacity.time_to_reason.get(level, "")
         cell = wording.seconds(left, reason)
         if left is not None and not left.value:
             cell = Cell(say("reached"), 0, LEVEL_TONES[level])
         yield Fact(f"time_to_{level.label}_s", f"Time to {level.label}", cell)
+
+
+def _watched(seen: Gathered) -> Cell:
+    """How memory grew while the report was made: of the moment alone."""
+    if isinstance(seen.examination, Missing):
+        return wording.unknown(seen.examination.reason)
+    evidence = seen.examination.evidence
+    rate = evidence.growth_bytes_s
+    if rate is None:
+        return wording.unknown(evidence.reasons.get("growth_bytes_s", ""))
+    note = f"for {format_duration(seen.request.growth_s)}, which says nothing about a day"
+    return Cell(say(f"{wording.between(rate, format_bytes)} a second"), rate.ends(1), note=note)
 
 
 def _feature(feature: Feature) -> tuple[Cell, ...]:

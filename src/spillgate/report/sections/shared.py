@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from spillgate.census.rows import Row, masked, namespace_rows, prefix_rows, shown, tells_a_key
+from spillgate.census.rows import Row, namespace_rows, prefix_rows, shown
 from spillgate.keyspace import Keyspace
 from spillgate.model import Estimate, Level, Survey
 from spillgate.policy.pressure import threshold
 from spillgate.report.gathering import Gathered, Missing
+from spillgate.report.masking import renaming
 from spillgate.report.model import Mark, Paragraph, Tone, say
 
 LEVEL_TONES = {
@@ -42,10 +43,8 @@ class Rows:
         namespaces = namespace_rows(survey, Keyspace(seen.policy.namespaces).prefixes)
         prefixes = prefix_rows(survey)
         if not seen.request.examples:
-            shared = tuple(row.prefix for row in (*namespaces, *(row for row in prefixes if not tells_a_key(row))))
-            prefixes = tuple(
-                replace(row, name=masked(row.name, shared)) if tells_a_key(row) else row for row in prefixes
-            )
+            rename = renaming(seen.policy, survey)
+            prefixes = tuple(replace(row, name=rename(row.name)) for row in prefixes)
         return cls(namespaces, prefixes, len(survey.databases) > 1)
 
     @property

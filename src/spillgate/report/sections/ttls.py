@@ -69,7 +69,9 @@ def _cells(
     seen: Gathered, rows: Rows | Missing, subject: NamespacePolicy | str, advice: Advice | None
 ) -> tuple[Cell, ...]:
     name = subject if isinstance(subject, str) else subject.name
-    row = None if isinstance(rows, Missing) else next((one for one in rows.all if one.name == name), None)
+    # Masked names may be of several prefixes, which cannot be told apart then.
+    found = () if isinstance(rows, Missing) else tuple(one for one in rows.all if one.name == name)
+    row = found[0] if len(found) == 1 else None
     return (
         Cell(say(code(shown(name))), name),
         _now(seen, subject),
@@ -97,7 +99,7 @@ def _now(seen: Gathered, subject: NamespacePolicy | str) -> Cell:
 def _found(subject: NamespacePolicy | str, row: Row | None) -> Cell:
     """What the keys themselves have left, against the policy."""
     if row is None:
-        return wording.unknown("no census")
+        return wording.unknown("the keys are not known")
     if not row.keys.value:
         return wording.nothing("no keys")
     if row.no_ttl is None:
