@@ -17,7 +17,6 @@ from bench.corpora import DATA
 from bench.goals import Report, number, table
 from bench.observing import observe
 from bench.options import Options
-from bench.recording import measure_recorder
 from spillgate.cache.recording import TTLS_S, Recording
 from spillgate.config import Policy, ServerSettings
 from spillgate.foresight.advising import advise, look
@@ -46,7 +45,6 @@ _MOST_POINTS = 2.0
 _MOST_OFF = 10.0
 _FEW_READS = 1000
 _ADVICE_SECONDS = 25.0
-_ROUNDS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +79,6 @@ def run(options: Options) -> Report:
     if options.wants("advice"):
         for _ in range(options.repetitions):
             _advice(report)
-    if options.wants("recorder"):
-        measure_recorder(report, options.repetitions, 4 if options.quick else _ROUNDS)
     return report
 
 
