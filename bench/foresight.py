@@ -39,8 +39,9 @@ _TODAY_S = 600.0
 # So many keys are loaded for the census from which the bytes of a key are known.
 _CENSUS_KEYS = 20_000
 _SECONDS = 12.0
-_LEAST_TTL_S = 0.03
-_MOST_SECONDS = 60.0
+# A tenth of a second is coarse enough for a server that looks for expired keys 500 times a second.
+_LEAST_TTL_S = 0.1
+_MOST_SECONDS = 110.0
 _MOST_POINTS = 2.0
 _MOST_OFF = 10.0
 _FEW_READS = 1000
@@ -49,7 +50,10 @@ _ADVICE_SECONDS = 25.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A TTL for all namespaces of a workload: hit ratios in percent, bytes of data, means over the whole run."""
+    """A TTL for all namespaces of a workload: hit ratios in percent, bytes of data, means over the whole run.
+
+    ``worst_namespace`` is how far the hit ratio of a namespace was off, in points, where it was off most.
+    """
 
     workload: str
     ttl_s: float
@@ -62,8 +66,8 @@ class Check:
 
     @property
     def points(self) -> float:
-        """How far the hit ratio was off, in points, of the namespace where it was off most."""
-        return self.worst_namespace
+        """How far the hit ratio was off, in points."""
+        return abs(self.predicted_hits - self.hits)
 
     @property
     def off(self) -> float:
@@ -170,13 +174,14 @@ def _check(name: str, ttl_s: float, curves: Mapping[str, Curve], result: Result)
 
 
 def _judge(report: Report, name: str, checks: list[Check]) -> None:
-    heads = ("TTL", "hit ratio", "predicted", "off, points", "data, MB", "predicted", "off")
+    heads = ("TTL", "hit ratio", "predicted", "off, points", "a namespace", "data, MB", "predicted", "off")
     rows = [
         (
             format_duration(one.ttl_s) + ("" if one.kept_pace else " (late)"),
             f"{one.hits:.1f} %",
             f"{one.predicted_hits:.1f} %",
             f"{one.points:.2f}",
+            f"{one.worst_namespace:.2f}",
             f"{one.bytes / MB:.2f}",
             f"{one.predicted_bytes / MB:.2f}",
             f"{one.off:+.1f} %",
@@ -187,6 +192,9 @@ def _judge(report: Report, name: str, checks: list[Check]) -> None:
     report.numbers += [asdict(one) for one in checks]
     kept = f"{name}, {len(checks)} TTLs"
     report.judge(f"{kept}: hit ratio, largest error", [max(one.points for one in checks)], _MOST_POINTS, " points")
+    if any(one.worst_namespace > one.points + 0.01 for one in checks):
+        worst = [max(one.worst_namespace for one in checks)]
+        report.judge(f"{kept}: hit ratio of a namespace, largest error", worst, _MOST_POINTS, " points")
     report.judge(f"{kept}: memory, largest error", [max(abs(one.off) for one in checks)], _MOST_OFF, " %")
 
 

@@ -4,15 +4,17 @@ from typing import Final
 
 EVERY: Final = 8
 """One read in so many is noticed."""
-MOST_KEPT: Final = 128
+MOST_KEPT: Final = 64
 """So many keys of a namespace are recorded whatever their hash."""
 CELLS: Final = 2048
 """In a bitmap of so many cells, of a byte each, a namespace marks its popular keys."""
 SHIFT: Final = 21
 """A key's cell is its hash without so many of its lowest bits."""
 
-# A key that is noticed so often within the window makes up a five-hundredth of all reads, or nearly.
+# A key that is noticed so often within the window makes up a five-hundredth of all reads, or nearly. In a namespace of
+# few reads fewer do, but not so few that keys which share a cell would do as well.
 _OFTEN: Final = 8
+_LEAST: Final = 3
 _WINDOW: Final = 4096
 _WIDTH_BITS: Final = 12
 _WIDTH: Final = 1 << _WIDTH_BITS
@@ -30,8 +32,11 @@ class Popular:
         self._rows = bytearray(_WIDTH), bytearray(_WIDTH)
         self._noticed = 0
 
-    def notice(self, hashed: int) -> bool:
-        """Count a key, and tell whether it comes often; then its count begins anew."""
+    def notice(self, hashed: int, share: float) -> bool:
+        """Count a key, and tell whether it comes often among those of its namespace, which has that share of all reads.
+
+        Then its count begins anew.
+        """
         self._noticed += 1
         if self._noticed >= _WINDOW:
             self._noticed = 0
@@ -39,7 +44,7 @@ class Popular:
         one, other = self._rows
         place, beside = hashed % _WIDTH, hashed >> _WIDTH_BITS & _WIDTH - 1
         count = min(one[place], other[beside]) + 1
-        if count >= _OFTEN:
+        if count >= max(_LEAST, _OFTEN * share):
             one[place] = other[beside] = 0
             return True
         one[place], other[beside] = max(one[place], count), max(other[beside], count)

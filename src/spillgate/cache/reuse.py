@@ -53,6 +53,8 @@ _LONG_SHARE: Final = 16
 _LONG_PER_S: Final = 100
 _WEIGHED_AFTER: Final = 1024
 _FEWEST_KEYS: Final = 64
+# A key that was not among so many reads of its namespace is popular no more.
+_COOL_READS: Final = 4000
 # A value that was written within a tenth of the shortest TTL is as good as written now: its longest has this left.
 _FRESH: Final = LENGTHS[-1] - LENGTHS[0] // 10
 
@@ -232,7 +234,10 @@ class Sample:
     def notice(self, track: Track, hashed: int, size: int) -> None:
         """A value was read; now and then one is looked at in this way, to tell which keys come often."""
         with self._lock:
-            if self._popular.notice((hashed ^ track.seed) & _LARGEST) and self._tracks.get(track.number) is track:
+            if self._tracks.get(track.number) is not track:
+                return
+            share = track.reads / sum(one.reads for one in self._tracks.values())
+            if self._popular.notice((hashed ^ track.seed) & _LARGEST, share):
                 self._watch(track, hashed, size, self.tick())
 
     def _part(self, track: Track, hashed: int) -> Track | None:
@@ -351,6 +356,7 @@ class Sample:
         if not self._slots.free:
             self._reap()
             self._slots.remove(self._unused(tick))
+            self._cool(tick)
         if not self._slots.free:
             self._thin(tick)
         if hashed >= track.threshold:
@@ -370,6 +376,15 @@ class Sample:
     def _unused(self, tick: int) -> list[int]:
         """Keys whose values would be gone by any TTL."""
         return [slot for slot in self._slots.taken() if tick - self._last[slot] >= _LONGEST]
+
+    def _cool(self, tick: int) -> None:
+        """Take out popular keys of which nobody has heard for so many reads of their namespace."""
+        for track in self._tracks.values():
+            if track.hot is not None and track.reads:
+                longest = (tick - track.since) * _COOL_READS / track.reads
+                cold = [slot for slot in self._slots.of(track.hot.number) if tick - self._last[slot] > longest]
+                self._lanes.settle((track.hot.kept, track.hot.kept_bytes), cold, tick, -1)
+                self._slots.remove(cold)
 
     def _thin(self, tick: int) -> None:
         """Sample fewer keys of the namespace that has the most."""
