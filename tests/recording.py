@@ -8,9 +8,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from spillgate.cache.lanes import TICKS_PER_S
+from spillgate.cache.members import BUDGET_BYTES
 from spillgate.cache.recorder import Recorder
 from spillgate.cache.recording import TTLS_S
-from spillgate.cache.reuse import BUDGET_BYTES, Sample
+from spillgate.cache.reuse import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spillgate.cache.members import BUDGET_BYTES, MOST_TRACKS
 from spillgate.cache.recorder import BLIND, LIVES_S, PUBLISH_S
 from spillgate.cache.recording import HASHES, TTLS_S, Recording, decode, merge
-from spillgate.cache.reuse import BUDGET_BYTES, MOST_TRACKS
 from spillgate.cache.track import Track
 from tests.recording import DAY_S, Access, HandClock, cache_aside, recorder_by, truths_of, zipf_trace
 
