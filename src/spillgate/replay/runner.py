@@ -34,6 +34,14 @@ _LAG_S = 0.020
 _LAG_OF_TTL = 0.05
 # So that expiry keeps up with TTLs that are as many times shorter: the most that the server allows.
 _EXPIRY = (("hz", "500"), ("active-expire-effort", "10"))
+# The server keeps a histogram of latencies for each command from its first use on, which is no memory of the workload.
+_FIRST_USES = (
+    ("SET", "first-use", "x", "PX", "60000"),
+    ("GET", "first-use"),
+    ("EXISTS", "first-use"),
+    ("UNLINK", "first-use"),
+    ("INFO", "memory"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,8 @@ def run(
     with embedded_valkey(limit, contender.eviction_policy) as url, Line(url) as line:
         for name, value in _EXPIRY:
             line.call("CONFIG", "SET", name, value)
+        for command in _FIRST_USES:
+            line.call(*command)
         with _governor(contender, pace.policy(policy), url) as governor, _quiet():
             playing = _Run(workload, policy, pace, line, conditions)
             playing.play(lambda share: on_progress(Progress(contender, share)))
