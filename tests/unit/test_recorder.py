@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from spillgate.cache.members import BUDGET_BYTES, MOST_TRACKS
 from spillgate.cache.recorder import BLIND, LIVES_S, PUBLISH_S
 from spillgate.cache.recording import HASHES, TTLS_S, Recording, decode, merge
-from spillgate.cache.track import Track
+from spillgate.cache.track import HIT, Track
 from tests.recording import DAY_S, Access, HandClock, cache_aside, recorder_by, truths_of, zipf_trace
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def test_what_an_older_library_published_is_estimated_without_what_it_did_not_co
     cache_aside(recorder.track("n"), clock, list(zipf_trace(3000, 10_000, per_s=50)), ttl_s=120, size=500)
     recording = recorder.snapshot()
     fields = msgspec.to_builtins(recording)
-    older = msgspec.convert([*fields[:3], [[*fields[3][0][:-2]]], *fields[4:]], Recording)
+    older = msgspec.convert([*fields[:3], [[*fields[3][0][:-3]]], *fields[4:]], Recording)
     assert older["n"].absent is None
     for one, other in zip(recording["n"].curve(), older["n"].curve(), strict=True):
         assert one.cold_hit_ratio == pytest.approx(other.cold_hit_ratio, abs=0.05)
@@ -399,3 +399,30 @@ def test_a_recorder_that_is_gone_gives_its_namespaces_back(clock: HandClock) -> 
     third = type(again)(sample, clock, clock)
     assert third.track("n") is not BLIND
     assert sample.keys == 0
+
+
+def test_a_hot_value_of_unknown_size_is_recorded_like_any_other(clock: HandClock) -> None:
+    track = recorder_by(clock).track("n")
+    for number in range(3000):
+        track.read(f"cold:{number}", 500)
+    for _ in range(400):
+        for number in range(10):
+            track.read(f"hot:{number}", HIT)
+            track.read_many([f"warm:{number}"], [HIT])
+    assert isinstance(track, Track)
+    assert track.hot is not None
+    assert track.hot.reads > 100
+
+
+def test_traffic_that_falls_wins_no_hits(clock: HandClock) -> None:
+    """Each key is read three times within seconds, and never again, by night a sixth as often."""
+    trace: list[Access] = []
+    at_s, number = 0.0, 0
+    while at_s < 6 * 3600:
+        at_s += 1 / (0.6 - 0.5 * at_s / (6 * 3600))
+        number += 1
+        trace += [Access(at_s + 2 * place, f"key:{number}") for place in range(3)]
+    recorder = recorder_by(clock)
+    cache_aside(recorder.track("n"), clock, sorted(trace), ttl_s=600, size=500)
+    for estimate in recorder.snapshot()["n"].curve():
+        assert estimate.hit_ratio == pytest.approx(2 / 3, abs=0.02)

@@ -6,8 +6,8 @@ also tells how far it is off: by how what really happened to its keys differs fr
 regression estimators; Cochran, Sampling Techniques, 3rd edition, chapters 6 and 7).
 
 Whether the first read of a key would be a hit is not known where the key was not watched for as long as the TTL before.
-Of these reads so many are misses as the steady state has it: keys of which nothing was seen for that long come at the
-rate at which they came once the watch had lasted that long. From an empty cache on, all of them are misses.
+Of these reads so many are misses as the steady state has it: as many keys of which nothing was seen for that long come
+to a read as came to one when the watch had lasted that long. From an empty cache on, all of them are misses.
 """
 
 import math
@@ -32,6 +32,8 @@ TTLS_S: Final = (
 _T95: Final = 2.365
 # So few sampled hits or misses tell nothing about how far the sample is off.
 _FEW: Final = 30
+# Standard errors by which new keys are taken to be more than were counted: one-sided 95 %.
+_DOUBT: Final = 1.64
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +176,19 @@ def _no_worse(shorter: _Seen, longer: _Seen) -> _Seen:
 
 
 def _unknown_missed(noted: "Namespace", number: int, unknown: float, reads: float) -> float:
-    """How many of the first reads, of which a TTL makes hits or misses nobody saw, are misses in the steady state."""
-    watch_s = noted.covered_s / max(1, noted.processes)
-    longest = bisect_left(TTLS_S, watch_s / 2 + 1e-9) - 1
+    """How many of the first reads, of which a TTL makes hits or misses nobody saw, are misses in the steady state.
+
+    So many new keys come to a read as came to one later on, once it had been recorded for as long as the TTL. What may
+    be chance in that makes for misses, so that it wins no TTL a hit.
+    """
+    longest = max((place for place, before in enumerate(noted.marks) if 2 * before <= noted.reads), default=-1)
     if longest < 0:
         return unknown
     place = min(number, longest)
-    came = sum(noted.first[place + 1 :]) / (watch_s - TTLS_S[place])
-    new = min(unknown, came * min(TTLS_S[number], watch_s))
+    later = sum(noted.first[place + 1 :])
+    came = (later + _DOUBT * math.sqrt(later) + 1) / max(1, noted.reads - noted.marks[place])
+    before = noted.marks[number] if number < len(noted.marks) else noted.reads
+    new = min(unknown, came * before)
     repeated = reads - sum(noted.first)
     return new + (unknown - new) * (min(1.0, noted.misses[number] / repeated) if repeated > 0 else 1.0)
 

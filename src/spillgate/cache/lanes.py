@@ -6,9 +6,8 @@ from operator import mul
 from typing import Final
 
 from spillgate.cache.recording import TTLS_S
-from spillgate.cache.track import LANES, Sums, Track
+from spillgate.cache.track import LANES, TICKS_PER_S, Sums, Track
 
-TICKS_PER_S: Final = 32
 LENGTHS: Final = tuple(ttl_s * TICKS_PER_S for ttl_s in TTLS_S)
 _NONE: Final = array("I", (0,)) * LANES
 

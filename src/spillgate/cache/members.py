@@ -141,7 +141,7 @@ class Members(ABC):
             self._lanes.settle((track.kept, track.kept_bytes), [before], tick, -1)
             self._slots.remove([before])
         slot = self._add(hot, hashed, tick)
-        self._sizes[slot] = min(size, LARGEST)
+        self._sizes[slot] = min(max(size, 0), LARGEST)
         if before:
             self._ends[slot * LANES : (slot + 1) * LANES] = ends
             self._lanes.settle((hot.kept, hot.kept_bytes), [slot], tick, 1)

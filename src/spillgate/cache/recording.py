@@ -24,7 +24,7 @@ COST_BUCKETS: Final = 34
 HASHES: Final = 1 << 32
 """Hashes of keys are below this; sampled are those below ``rate`` times as much."""
 LOWEST: Final = 24
-MOST_BYTES: Final = 8192
+MOST_BYTES: Final = 12 * 1024
 """The most that an encoded recording takes; the least read namespaces are left out where it would be more."""
 
 _VERSION: Final = 1
@@ -106,6 +106,8 @@ class Namespace(msgspec.Struct, frozen=True, array_like=True):
     seen_in: _Lowest
     absent: Count | None = None
     """Sampled reads that found nothing; None where an older library published."""
+    marks: Annotated[tuple[Count, ...], msgspec.Meta(max_length=len(TTLS_S))] = ()
+    """The reads there had been when it had been recorded for as long as each of `TTLS_S`; short where it was not."""
     hot: "Namespace | None" = None
     """The keys of most reads, where all of them were noted apart: part of the totals above, and of none of the sums."""
 
@@ -279,5 +281,14 @@ def _merged(parts: Sequence[Namespace]) -> Namespace:
         lowest=tuple(lowest),
         seen_in=tuple(seen[hashed] for hashed in lowest),
         absent=None if any(part.absent is None for part in parts) else sampled("absent"),
+        marks=_marks(parts),
         hot=_merged(hot) if (hot := [part.hot for part in parts if part.hot is not None]) else None,
+    )
+
+
+def _marks(parts: Sequence[Namespace]) -> tuple[int, ...]:
+    """Of a part that was not recorded for so long all reads count."""
+    longest = max(len(part.marks) for part in parts)
+    return tuple(
+        sum(part.marks[place] if place < len(part.marks) else part.reads for part in parts) for place in range(longest)
     )

@@ -153,9 +153,10 @@ class Sample(Members):
         tick = self.tick()
         with self._lock:
             noted = self._noted(track, tick)
-            return replace(noted, hot=self._noted(track.hot, tick)) if track.hot is not None else noted
+            return noted if track.hot is None else replace(noted, hot=_all_noted(self._noted(track.hot, tick)))
 
     def _noted(self, track: Track, tick: int) -> Namespace:
+        track.mark(tick)
         slots = self._up_to_date(track)
         kept, kept_bytes = track.kept[:], track.kept_bytes[:]
         self._lanes.settle((kept, kept_bytes), slots, tick, -1)
@@ -186,6 +187,7 @@ class Sample(Members):
             lowest=tuple(lowest),
             seen_in=(1,) * len(lowest),
             absent=round(track.absent_sampled),
+            marks=tuple(track.marks),
         )
 
     def age(self) -> None:
@@ -221,6 +223,7 @@ class Sample(Members):
                 self._read_first(track, slot, tick, size)
 
     def _read_first(self, track: Track, slot: int, tick: int, size: int) -> None:
+        track.mark(tick)
         since = track.raised_at if self._slots.hashes[slot] >= track.raised else track.begun
         track.first[bisect_right(LENGTHS, tick - since)] += 1
         if size:
@@ -274,3 +277,17 @@ class Sample(Members):
             self._lanes.prolong(track, slot, self._last[slot])
         self._lanes.drop(track, slot, tick)
         self._absent[slot] = _DELETED
+
+
+def _all_noted(hot: Namespace) -> Namespace:
+    """Keys that were all noted, without what only a sample is told by."""
+    return replace(
+        hot,
+        reuse=(sum(hot.reuse),) + (0,) * LANES,
+        squares=(0,) * LANES,
+        costs=(),
+        sizes=(),
+        lowest=(),
+        seen_in=(),
+        marks=(),
+    )

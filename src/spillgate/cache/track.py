@@ -12,6 +12,7 @@ from spillgate.cache.recording import COST_BUCKETS, HASHES, SIZE_BUCKETS, TTLS_S
 if TYPE_CHECKING:
     from spillgate.cache.reuse import Sample
 
+TICKS_PER_S: Final = 32
 LANES: Final = len(TTLS_S)
 """One lane is one simulated TTL."""
 
@@ -69,8 +70,8 @@ class Track(Blind):
 
     __slots__ = (
         "_sample", "absent", "absent_sampled", "begun", "compute_s", "computes", "costs", "first", "hot", "kept",
-        "kept_bytes", "misses", "name", "number", "quiet", "raised", "raised_at", "reads", "reuse", "seed", "since",
-        "sizes", "sliding", "threshold", "unfilled", "updates", "watched", "writes",
+        "kept_bytes", "marks", "misses", "name", "number", "quiet", "raised", "raised_at", "reads", "reuse", "seed",
+        "since", "sizes", "sliding", "threshold", "unfilled", "updates", "watched", "writes",
     )  # fmt: skip
 
     def __init__(self, name: str, number: int, sample: "Sample", *, sliding: bool) -> None:
@@ -93,6 +94,7 @@ class Track(Blind):
         self.costs, self.sizes = _counts(COST_BUCKETS), _counts(SIZE_BUCKETS)
         self.first, self.reuse = _counts(LANES + 1), _counts(LANES + 1)
         self.misses = _counts(LANES * GROUPS)
+        self.marks = array("Q")  # the reads there had been when the watch was as long as each TTL
         self.kept, self.kept_bytes = array("d", (0.0,)) * LANES, array("d", (0.0,)) * LANES
 
     # These are called for each key
@@ -171,9 +173,15 @@ class Track(Blind):
         """Let what was so far weigh half."""
         self.scale(0.5)
         self.since = tick - (tick - self.since) // 2
+        self.marks = array("Q", [reads // 2 for reads in self.marks])
         self.reads, self.absent, self.writes = self.reads // 2, self.absent // 2, self.writes // 2
         self.computes, self.compute_s = self.computes // 2, self.compute_s / 2
         scale(self.costs, 0.5)
+
+    def mark(self, tick: int) -> None:
+        """Take down how many reads there were, where the watch has become as long as another TTL."""
+        while len(self.marks) < LANES and tick - self.begun >= TTLS_S[len(self.marks)] * TICKS_PER_S:
+            self.marks.append(self.reads)
 
     def missed(self) -> tuple[list[float], list[float]]:
         """By TTL the misses, and the sum of the squares of each key's misses, as far as the groups tell.
@@ -188,7 +196,8 @@ class Track(Blind):
 
     def size_bytes(self) -> int:
         """The memory that it takes."""
-        own = [getattr(self, name) for name in Track.__slots__ if name not in {"_sample", "hot"}]
+        shared = ("_sample", "hot", "watched") if self.watched is _NOBODY else ("_sample", "hot")
+        own = [getattr(self, name) for name in Track.__slots__ if name not in shared]
         hot = self.hot.size_bytes() if self.hot is not None else 0
         return sys.getsizeof(self) + sum(map(sys.getsizeof, own)) + hot
 

@@ -32,7 +32,9 @@ def tell(done: TtlPlan, target: int | None, *, is_asked_for: bool) -> None:
 
 
 def _overview(done: TtlPlan, target: int | None) -> dict[str, str]:
-    lines = {"memory": f"{_or_unknown(done.bytes)} in these keys now, {_or_unknown(done.bytes_then)} as recommended"}
+    lines = {
+        "memory": f"{_or_unknown(done.bytes)} in these keys on average, {_or_unknown(done.bytes_then)} as recommended"
+    }
     if done.target_bytes is None:
         lines["target"] = "unknown, as no limit is: no more than now is used (--target or --limit says what may be)"
     else:

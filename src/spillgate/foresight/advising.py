@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from spillgate.cache.recording import Recording, read_recordings
+from spillgate.cache.recording import Namespace, Recording, read_recordings
 from spillgate.census.survey import take_survey
 from spillgate.config import Cleanup, NamespacePolicy, Policy
 from spillgate.errors import ServerError
@@ -117,8 +117,9 @@ def _subjects(
     for namespace in policy.namespaces:
         usage = own.usage(namespace.name)
         curve = curves.get(namespace.name)
-        told, why = _ages(namespace, usage)
-        unread = _unread(namespace.name, recording)
+        seen = _recorded(namespace.name, recording)
+        told, why = _ages(namespace, usage, seen)
+        unread = _unread(seen, recording)
         yield Subject(
             name=namespace.name,
             ttl_s=namespace.ttl_s,
@@ -130,17 +131,24 @@ def _subjects(
             bytes=_bytes(usage, tables),
             curve=curve,
             ages=told,
-            why=unread if told is not None else f"{unread}, and {why}",
+            why=f"{unread}, and {why}" if why else unread,
             trimmed=namespace.cleanup not in {Cleanup.NEVER, Cleanup.EXPIRED},
         )
     if not policy.namespaces:
         yield from (_prefix(usage, tables) for usage in own.prefixes[:_MOST_PREFIXES])
 
 
-def _unread(name: str, recording: Recording | None) -> str:
+def _recorded(name: str, recording: Recording | None) -> Namespace | None:
+    """What was recorded of a namespace."""
+    found = (one for one in recording.namespaces if one.name == name and one.processes) if recording else ()
+    return next(iter(found), None)
+
+
+def _unread(seen: Namespace | None, recording: Recording | None) -> str:
     """Why there is no curve of a namespace."""
-    seen = next((one for one in recording.namespaces if one.name == name), None) if recording else None
-    if seen is None or not seen.processes:
+    if seen is None and recording is not None and recording.left_out:
+        return "no reads of it were recorded, or it was left out of a recording for want of room"
+    if seen is None:
         return "no reads of it were recorded"
     recorded = format_duration(seen.covered_s / seen.processes)
     if seen.reads:
@@ -159,14 +167,16 @@ def _prefix(usage: Usage, tables: float) -> Subject:
     return Subject(usage.name, None, bytes=_bytes(usage, tables), ages=told, why=why, named=False)
 
 
-def _ages(namespace: NamespacePolicy, usage: Usage | None) -> tuple[Ages | None, str]:
+def _ages(namespace: NamespacePolicy, usage: Usage | None, seen: Namespace | None) -> tuple[Ages | None, str]:
     """The ages of its keys, or why they are unknown."""
+    if seen is not None and seen.writes and not seen.reads:
+        return None, ""
     if usage is None or not usage.keys.value:
         return None, "it has no keys now"
     if namespace.sliding:
         return None, "reading its keys renews their TTL, so their age tells nothing"
     try:
-        return ages_of(usage.sample, namespace.ttl_s, namespace.jitter), ""
+        return ages_of(usage.sample, namespace.ttl_s, namespace.jitter if seen is not None else 0.0), ""
     except Untold as reason:
         return None, str(reason)
 

@@ -32,6 +32,8 @@ _ROUND_TRIP_S = 0.0005
 _USUAL_BYTES = 64.0
 _USUAL_ID_BYTES = 12.0
 _LEAST_BESIDE = 16.0
+# Two tables with an entry of 8 bytes each, twice as large as they need to be; more is not for so few keys.
+_MOST_TABLE_BYTES = 64.0
 _MIDDLE_OF_BUCKET = 0.75
 
 
@@ -59,7 +61,7 @@ def table_bytes(survey: Survey) -> float:
     """What the server's key tables take for each key; 0 where it does not tell."""
     keys = sum(census.total_keys for _, census in survey.databases)
     tables = survey.overhead.get("key tables")
-    return tables.value / keys if tables is not None and keys else 0.0
+    return min(_MOST_TABLE_BYTES, tables.value / keys) if tables is not None and keys else 0.0
 
 
 def _curve(seen: Namespace, estimates: tuple[Recorded, ...], beside: Estimate) -> Curve:

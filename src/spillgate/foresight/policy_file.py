@@ -86,7 +86,7 @@ def difference(before: str, after: str, name: str) -> str:
     lines = difflib.unified_diff(
         before.splitlines(keepends=True), after.splitlines(keepends=True), name, f"{name} (advised)", n=1
     )
-    return "".join(lines)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
 def replace_file(path: Path, before: str, after: str, ask: Callable[[], bool] = lambda: True) -> bool:

@@ -193,7 +193,10 @@ def _by_ages(subject: Subject, ages: Ages, nothing: Advice, why: str) -> Advice:
             lever=True,
             reason=ttl_words.bounded(ages, ttl_s, more),
         )
-    return replace(known, recommended_s=subject.ttl_s, reason=ttl_words.unbounded(ages, candidates[-1]))
+    told = any(ages.later(ttl_s) is not None for ttl_s in candidates)
+    return replace(
+        known, recommended_s=subject.ttl_s if told else None, reason=ttl_words.unbounded(ages, candidates[-1])
+    )
 
 
 def _rest(whole: Estimate | None, part: Estimate | None) -> Estimate | None:

@@ -27,6 +27,7 @@ _SLACK_S = 2.0  # idle times are of whole seconds, and both are asked one after 
 _OFF = 1.01
 _MOST_OFF = 0.2  # of the keys, that live longer than the TTL says
 _FEW = 50
+_GUESS = 4.0  # a TTL drawn from so many keys is too long by no more than this over their number, as a share of it
 
 
 class Untold(Exception):
@@ -115,7 +116,7 @@ def ages_of(sample: Sequence[KeySample], ttl_s: float | None, jitter: float = 0.
     if off > _MOST_OFF * len(timed):
         raise Untold(f"{off} of {len(timed)} keys looked at live longer than its ttl says, so their age is unknown")
     keys = tuple(_ages(timed, written))
-    return Ages(written, keys, 0.0 if guessed else written * jitter, guessed)
+    return Ages(written, keys, _GUESS * written / len(timed) if guessed else written * jitter, guessed)
 
 
 def _written_with(ttl_s: float | None, longest_left_s: float, keys: int) -> float:

@@ -109,8 +109,8 @@ def doubts(measured: Measured) -> list[str]:
         )
     if measured.others_bytes:
         told.append(
-            f"the census finds {format_bytes(measured.others_bytes)} more than was recorded: something else writes "
-            "such keys too"
+            f"the census finds {format_bytes(measured.others_bytes)} more than there was on average while it was "
+            "recorded: traffic has risen, or something else writes such keys too"
         )
     return told
 
