@@ -23,6 +23,8 @@ export interface Namespace {
   priority: number | null;
   protected: boolean;
   ttl_s: number | null;
+  ttl_file_s: number | null;
+  ttl_reason: string | null;
   min_ttl_s: number | null;
   max_ttl_s: number | null;
   emergency_ttl_s: number | null;

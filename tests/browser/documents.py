@@ -33,6 +33,8 @@ def namespace(name: str, cleanup: str, priority: int, ttl_s: int, megabytes: flo
         "priority": priority,
         "protected": cleanup == "never",
         "ttl_s": ttl_s,
+        "ttl_file_s": ttl_s,
+        "ttl_reason": None,
         "min_ttl_s": ttl_s / 6,
         "max_ttl_s": ttl_s * 4,
         "emergency_ttl_s": ttl_s / 6,
