@@ -21,7 +21,7 @@ from spillgate.report.deployment import Deployment, redis_cli, shell_word, unlin
 from spillgate.report.model import Format
 from spillgate.report.past import Gap, Verdict
 from spillgate.report.rendering import document, render
-from tests.reporting import ENTRIES, MB, NOW_S, SECRET, entry, past, points, report
+from tests.reporting import DAY_S, ENTRIES, MB, NOW_S, SECRET, entry, past, points, report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,9 +197,32 @@ def test_each_glob_is_a_line() -> None:
     lines = unlink_all(ServerSettings(url="redis://h/0"), ("app:a:*", "app:b'\n:*")).split("\n")
     assert len(lines) == 2
     assert lines[0].startswith(
-        "redis-cli -h h -p 6379 --scan --pattern 'app:a:*' | xargs -r -d '\\n' -n 500 redis-cli "
+        "redis-cli -h h -p 6379 --scan --pattern 'app:a:*' | LC_ALL=C grep -a -x -E 'app:a:.*' | "
+        "xargs -r -d '\\n' -n 500 redis-cli "
     )
-    assert "--pattern $'app:b\\'\\x0a:*'" in lines[1]
+    assert lines[1].startswith("# $'app:b\\'\\x0a:*' cannot be done")
+
+
+@pytest.mark.parametrize(
+    ("glob", "fits", "others"),
+    [
+        ("app:a:*", ["app:a:1", "app:a:"], ["app:b:1", "xapp:a:1"]),
+        ("a.b?[0-9]", ["a.bx1"], ["aXbx1", "a.bx", "a.bx12"]),
+        ("a\\*|$", ["a*|$"], ["ab|$", "a"]),
+        ("[^a]+{1}(", ["b+{1}("], ["a+{1}("]),
+    ],
+)
+def test_only_whole_names_of_a_namespace_are_deleted(glob: str, fits: list[str], others: list[str]) -> None:
+    (line,) = unlink_all(ServerSettings(url="redis://h/0"), (glob,)).split("\n")
+    match = line.split(" | ")[1] if "|$" not in glob else line[line.index("LC_ALL") : line.index(" | xargs")]
+    told = subprocess.run(
+        ["bash", "-c", match],  # noqa: S607 - any bash
+        input="\n".join([*fits, *others]),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert told.stdout.splitlines() == fits
 
 
 # Since the last report
@@ -248,3 +271,11 @@ def test_what_cannot_be_meant_is_refused(options: dict[str, Any], message: str) 
     with pytest.raises(ConfigError) as refused:
         Asked(PolicySource(None, None, None), **options).request(NOW_S)
     assert message in str(refused.value)
+
+
+def test_an_outage_that_began_before_is_none_of_the_time_watched() -> None:
+    watched = [Point(NOW_S - 10 * DAY_S, used_bytes=1, high_bytes=1), Point(NOW_S - 8 * DAY_S)]
+    back = [Point(NOW_S - day * DAY_S, used_bytes=1, high_bytes=1) for day in (2, 1)]
+    found = past(told=(*watched, *back), entries=(), since_s=NOW_S - 7 * DAY_S)
+    assert found.begins_s == NOW_S - 10 * DAY_S
+    assert [(gap.start_s, gap.end_s) for gap in found.gaps] == [(NOW_S - 7 * DAY_S, NOW_S - 2 * DAY_S)]

@@ -23,6 +23,7 @@ from spillgate.units import format_duration, parse_duration, parse_share
 # Where each format says when it was made, so that the next report knows.
 _STAMP = re.compile(r'generated[-_]at"?(?: content=|:) ?"?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)')
 _HEAD_BYTES = 4096
+_LIMITS = ("SPILLGATE_SERVER_LIMIT", "SPILLGATE_LIMIT")
 _VARIABLES = ("SPILLGATE_SERVER_URL", "SPILLGATE_URL", "REDIS_URL")
 
 
@@ -77,7 +78,8 @@ class Asked:
         variable = None
         if self.source.url is None:
             variable = next((name for name in _VARIABLES if os.environ.get(name)), None)
-        return Deployment(self.source.file, self.source.url, self.source.limit, variable)
+        limit = self.source.limit or next((said for name in _LIMITS if (said := os.environ.get(name))), None)
+        return Deployment(self.source.file, self.source.url, limit, variable)
 
 
 def write(asked: Asked) -> Exit:

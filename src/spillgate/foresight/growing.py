@@ -159,6 +159,8 @@ class _Reckoning:
     def _feature(self, holding: Holding) -> Feature:
         usage, _ = self._usages[holding.name]
         keys, size = self._growth.keys.get(holding.name), self._growth.bytes.get(holding.name)
+        memory = self._growth.memory.reason
+        unseen = memory if memory.startswith("unknown") else "unknown: the history has no census of it"
         return Feature(
             holding.name,
             usage.keys,
@@ -167,7 +169,7 @@ class _Reckoning:
             keys.per_day if keys else None,
             size.per_day if size else None,
             *self._room(holding),
-            growth_reason=keys.reason if keys else self._growth.memory.reason,
+            growth_reason=keys.reason if keys else unseen,
         )
 
     def _room(self, holding: Holding) -> tuple[Estimate | None, Estimate | None]:

@@ -12,6 +12,8 @@ from spillgate.errors import mask_url
 PASSWORD_VARIABLE = "REDISCLI_AUTH"  # noqa: S105 - the name under which redis-cli looks for one
 _URL_VARIABLE = "REDIS_URL"
 _PLAIN = re.compile(r"[ -~]*")
+_GLOB = re.compile(r"\*|\?|\[\^?[^\]\\]+\]|\\.|.", re.DOTALL)
+_REGEX = {"*": ".*", "?": "."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,31 @@ def has_password(policy: Policy) -> bool:
 
 
 def unlink_all(server: ServerSettings, globs: Iterable[str]) -> str:
-    """What deletes the keys of these globs with redis-cli alone, a line each, without stopping the server."""
+    """What deletes the keys of these globs with redis-cli alone, a line each, without stopping the server.
+
+    A key with a line feed comes out of ``--scan`` as two, of which either may be the name of another key: so what does
+    not match the glob as a whole is left alone. A glob that has one itself gets a remark in place of a command.
+    """
     delete = f"xargs -r -d '\\n' -n 500 {redis_cli(server, 'UNLINK')}"
-    return "\n".join(f"{redis_cli(server, '--scan', '--pattern', shell_word(glob))} | {delete}" for glob in globs)
+    return "\n".join(
+        f"# {shell_word(glob)} cannot be done by redis-cli: it has a line feed"
+        if "\n" in glob
+        else f"{redis_cli(server, '--scan', '--pattern', shell_word(glob))}"
+        f" | LC_ALL=C grep -a -x -E {shell_word(_regex(glob))} | {delete}"
+        for glob in globs
+    )
+
+
+def _regex(glob: str) -> str:
+    """A glob as an extended regular expression."""
+    return "".join(_REGEX[word] if (word := one[0]) in _REGEX else _as_it_is(word) for one in _GLOB.finditer(glob))
+
+
+def _as_it_is(word: str) -> str:
+    if len(word) > 1 and word[0] == "[":
+        return word
+    character = word[-1]
+    return f"\\{character}" if character in r"\.^$*+?()[]{}|" else character
 
 
 def shell_word(text: str) -> str:

@@ -257,12 +257,13 @@ class _Gathering:
         if history is None:
             return Missing("no history was given: pass --history FILE, which spillgate run --history FILE writes")
         now_s, since_s = self._wall_clock(), self._request.since_s
-        first = next((point.at_s for point in history.points(Span.YEAR)), since_s)
+        year = history.points(Span.YEAR)
+        first = next((point.at_s for point in year), since_s)
         # An hour more or less is worth no coarser points.
         span = next((one for one in Span if one.seconds + _SLACK_S >= now_s - max(since_s, first)), Span.YEAR)
         return past_of(
             history.entries(limit=_MOST_ENTRIES),
-            history.points(span),
+            [*(point for point in year if point.at_s <= since_s), *history.points(span, since_s)],
             {one.resolution_s: history.points(one, since_s) for one in (Span.HOUR, Span.WEEK)},
             since_s=since_s,
             until_s=now_s,

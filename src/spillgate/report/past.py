@@ -108,7 +108,8 @@ def past_of(
     """What entries of the journal, and points of ``every_s`` seconds, tell of that time.
 
     ``finest`` are the points by which forecasts are judged, by their length in seconds, shortest first; ``levels`` the
-    share of the limit at which each level begins; ``interval_s`` how far apart looks may be without a gap.
+    share of the limit at which each level begins; ``interval_s`` how far apart looks may be without a gap. Of
+    points from before, which may be coarse, the last tells whether somebody watched when that time began.
     """
     ordered = sorted(entries, key=lambda entry: entry.number)
     within = [entry for entry in ordered if since_s <= entry.at_unix_s <= until_s]
@@ -116,7 +117,9 @@ def past_of(
     starts = [*(entry.at_unix_s for entry in ordered[:1]), *(point.at_s for point in points[:1])]
     begins_s = min(starts, default=None)
     since_s = min(until_s, max(since_s, begins_s or since_s))
-    gaps = tuple(_gaps(told, until_s, every_s, interval_s))
+    earlier = [point for point in points if point.at_s <= since_s - every_s]
+    before = [Point(since_s)] if earlier and not earlier[-1].known else []
+    gaps = tuple(_gaps([*before, *told], until_s, every_s, interval_s))
     seconds, unwatched = _time_in_levels(ordered, gaps, since_s, until_s)
     return Past(
         since_s=since_s,

@@ -18,6 +18,12 @@ def section(seen: Gathered, rows: Rows | Missing) -> Section:
     blocks: list[Block] = []
     if needs := seen.request.deployment.needs:
         blocks.append(Paragraph(say(f"For these commands {'; '.join(needs)}.")))
+    governed = None if isinstance(seen.examination, Missing) else seen.examination.evidence.governed
+    if governed is False:
+        said = "No governor is present, so nothing happens by itself until one runs: "
+        blocks.append(Paragraph(say(said, code(seen.request.deployment.command("run"))), Tone.WATCH))
+    if seen.assessment is None:
+        blocks.append(Paragraph(say("The memory limit is unknown: add ", code("--limit SIZE"), " to each command.")))
     blocks += [
         *_warning(seen, rows),
         *_preventive(seen),

@@ -84,6 +84,8 @@ class _Judge:
 
     def none(self, key: str, practice: str, *checks: str) -> Judgement:
         """A practice that is kept where these checks find nothing."""
+        if not self._evidence.keys:
+            return Judgement(key, practice, Verdict.UNKNOWN, say("there are no keys to look at"))
         found = [finding for finding in self._findings if finding.check in checks]
         if found:
             return Judgement(key, practice, Verdict.BROKEN, self._told(found))
@@ -107,6 +109,8 @@ class _Judge:
         """A TTL on everything, but for queues and what the policy keeps without one."""
         key, practice = "expiry", "A TTL on every entry"
         wanted = [group for group in self._evidence.groups if _should_end(group)]
+        if not self._evidence.keys:
+            return Judgement(key, practice, Verdict.UNKNOWN, say("there are no keys to look at"))
         without = total(group.usage.no_ttl for group in wanted)
         if without is None:
             return Judgement(key, practice, Verdict.UNKNOWN, say("PTTL is forbidden, for some keys at least"))

@@ -129,9 +129,25 @@ class _Thing:
 
 def _things(seen: Gathered) -> Iterator[Words]:
     """What is worth most: what is worst first, then what wins most bytes."""
-    found = [*_of_findings(seen), *_of_ttls(seen), *_of_setup(seen)]
+    found = [*_now(seen), *_of_findings(seen), *_of_ttls(seen), *_of_setup(seen)]
     found.sort(key=lambda thing: (-thing.urgency, -thing.wins))
     yield from (thing.words for thing in found[:_MOST])
+
+
+def _now(seen: Gathered) -> Iterator[_Thing]:
+    """Cleaning up, where that cannot wait and there is something that may go."""
+    if seen.assessment is None or seen.assessment.level < Level.EMERGENCY or not seen.policy.namespaces:
+        return
+    level = seen.assessment.level.label
+    yield _Thing(
+        Severity.CRITICAL,
+        math.inf,
+        (
+            *say(strong("Clean up now"), ": "),
+            *say(code(seen.request.deployment.command("cleanup", "--level", level, "--dry-run"))),
+            *say(" shows what would go; section 12 has the rest."),
+        ),
+    )
 
 
 def _of_findings(seen: Gathered) -> Iterator[_Thing]:
