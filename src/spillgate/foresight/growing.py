@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from spillgate.census.overhead import UNEXPLAINED
 from spillgate.census.survey import take_survey
 from spillgate.config import Policy
-from spillgate.errors import BudgetExhausted
+from spillgate.errors import BudgetExhausted, ConfigError
 from spillgate.foresight.growing_document import document
 from spillgate.foresight.growing_history import Growth
 from spillgate.foresight.growing_scales import USUAL, Scale, feature_named
@@ -182,7 +182,13 @@ class _Reckoning:
         return below, ceiled
 
     def _projection(self, scale: Scale) -> Projection:
-        named = {feature_named(name, self.footing.counts): count for name, count in scale.counts.items()}
+        named: dict[str, int] = {}
+        for name, count in scale.counts.items():
+            feature = feature_named(name, self.footing.counts)
+            if feature in named:
+                message = f'"{name}" is another name of {feature}, which has a number already'
+                raise ConfigError(message, source="command line", key="--scale")
+            named[feature] = count
         for name, count in named.items():
             self._heed(name, count)
         counts = {name: count * scale.times for name, count in self.footing.counts.items()} | named
