@@ -1,6 +1,6 @@
 """What a recorder notes of a workload, in its virtual time: no server, no waiting."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from spillgate.cache.recorder import Recorder
@@ -54,3 +54,21 @@ def observe(workload: Workload, ttls: Mapping[str, float]) -> Recording:
         application.take(request)
     clock.now_s = workload.duration_s
     return recorder.snapshot()
+
+
+def simulate(requests: Iterable[Request], ttl_s: float) -> float:
+    """The hit ratio of all reads if every value lived that long, counted exactly and without a server."""
+    gone_at_s: dict[tuple[str, str], float] = {}
+    reads = hits = 0
+    for request in requests:
+        place = request.namespace, request.key
+        if request.op is Op.DELETE:
+            gone_at_s.pop(place, None)
+            continue
+        if request.op is Op.GET:
+            reads += 1
+            if gone_at_s.get(place, -1.0) > request.at_s:
+                hits += 1
+                continue
+        gone_at_s[place] = request.at_s + ttl_s
+    return hits / reads if reads else 0.0
